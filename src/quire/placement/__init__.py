@@ -1,0 +1,1 @@
+"""Where runners live: on this machine, or elsewhere."""

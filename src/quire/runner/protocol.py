@@ -1,0 +1,122 @@
+"""What a server and a runner say to each other.
+
+A server hands a ready runner one :class:`Assignment`. The runner answers with *events*, numbered from 1
+without gaps. It writes each to its spool file first and then posts them, in order, to
+
+    POST {server_url}/internal/v1/attempts/{attempt_id}/events
+    Authorization: Bearer {report_token}
+    {"events": [{"sequence": 1, "at": "2026-01-02T03:04:05.678Z", "type": "accepted", ...}, ...]}
+
+The answer is a :class:`ReportAnswer`. A server applies each number once, so a runner that is unsure
+sends again. An empty list is a heartbeat. 410 means the attempt is not this runner's any more: it
+stops its kernel and leaves. Any other failure means: keep spooling, try again.
+
+The server's address may change while a runner lives (a restart on another port): the file
+``server-url`` in ``spool_root`` holds the present one, and a runner reads it after each failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+__all__ = ["Assignment", "Command", "EventType", "Limits", "ReportAnswer"]
+
+
+class EventType(StrEnum):
+    """What a runner reports, with the fields each event carries beside sequence, at and type."""
+
+    ACCEPTED = "accepted"
+    """The assignment was read; execution may begin from here. pid."""
+    STARTED = "started"
+    """The kernel is up and set up for this run. kernel_pid, kernel_name, language_info."""
+    CELL_INSERTED = "cell_inserted"
+    """A cell was added to the snapshot (injected parameters). index, cell (nbformat)."""
+    CELL_STARTED = "cell_started"
+    """index."""
+    OUTPUT = "output"
+    """index, output (nbformat output); stream text is appended to the cell's last stream output."""
+    CLEAR_OUTPUT = "clear_output"
+    """index; what the cell has shown so far is dropped."""
+    UPDATE_DISPLAY = "update_display"
+    """display_id, data, metadata; replaces that display wherever it stands."""
+    CELL_FINISHED = "cell_finished"
+    """index, status ("ok", "error", "skipped"), execution_count, started_at, ended_at."""
+    EXIT_VALUE = "exit_value"
+    """value (text) that the notebook gave as its result."""
+    METADATA = "metadata"
+    """metadata to merge into the notebook's own (widget state, language_info)."""
+    FINISHED = "finished"
+    """The cells are over. outcome, cause, message, error, error_trace, last_cell."""
+    TERMINATED = "terminated"
+    """The kernel is gone and nothing more will come."""
+
+
+class Command(StrEnum):
+    """What a server asks of a runner in its answers."""
+
+    CANCEL = "cancel"  # interrupt, then terminate, then kill; outcome cancelled
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one attempt. 0 means none for memory, cpu and processes."""
+
+    memory_bytes: int = 0
+    cpu_seconds: int = 0
+    processes: int = 0
+    cell_output_bytes: int = 8 * 1024 * 1024
+    run_output_bytes: int = 1024 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Everything a runner needs for one attempt."""
+
+    attempt_id: int
+    run_id: int
+    server_url: str
+    report_token: str
+    spool_root: str  # holds server-url and one folder an attempt
+    notebook: Mapping[str, Any]  # nbformat 4
+    notebook_path: str  # workspace path, for relative references and messages
+    flavour: str  # which names the runtime offers: "databricks" or "plain"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    kernel_name: str = "python3"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    runtime: Mapping[str, Any] = field(default_factory=dict)  # handed to quire_runtime as it is
+    timeout_seconds: float | None = None  # from the start of the first cell
+    heartbeat_seconds: float = 5.0
+    interrupt_grace_seconds: float = 1.5
+    terminate_grace_seconds: float = 1.0
+    limits: Limits = field(default_factory=Limits)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Assignment:
+        return cls(**{**value, "limits": Limits(**value["limits"])})
+
+
+@dataclass(frozen=True)
+class ReportAnswer:
+    """What the server says to a report."""
+
+    applied_sequence: int
+    command: Command | None = None
+    timeout_seconds: float | None = None  # the timeout that holds now; a job's may change mid-run
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ReportAnswer:
+        command = value.get("command")
+        return cls(
+            applied_sequence=value["applied_sequence"],
+            command=Command(command) if command else None,
+            timeout_seconds=value.get("timeout_seconds"),
+        )

@@ -1,0 +1,126 @@
+"""Every setting of the server: its name, default and meaning.
+
+A field ``some_name`` is read from ``QUIRE_SOME_NAME``; ``quire serve`` has flags for the commonest.
+``docs/operations.md`` lists them all, and a test keeps the two together.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from quire.errors import InvalidValue
+
+__all__ = ["Settings", "load_settings"]
+
+_MIB = 1024 * 1024
+
+
+def _setting(default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one server behaves."""
+
+    data_dir: Path = _setting(Path("quire-data"), "Where the server keeps everything it stores.")
+    host: str = _setting("127.0.0.1", "Address to listen on.")
+    port: int = _setting(8080, "Port to listen on; 0 picks a free one.")
+    public_url: str = _setting("", "Root URL clients use, when a proxy stands in front.")
+    database_url: str = _setting("", "SQLAlchemy URL; empty: SQLite in the data directory.")
+    blob_url: str = _setting("", "URL of the blob store; empty: a folder in the data directory.")
+    admin_token: str = _setting("", "Token of the first administrator; empty: made at first start.")
+    workspace_id: str = _setting("1", "The workspace number vendors' clients are told.")
+    log_level: str = _setting("info", "Least level that is logged: debug, info, warning, error.")
+
+    slots: int = _setting(0, "Runs that execute at once; 0: one per core.")
+    pool_size: int = _setting(0, "Kernels kept ready; 0: as many as slots, at least 2.")
+    memory_reserve_bytes: int = _setting(
+        512 * _MIB, "No run starts while the machine has less memory available than this."
+    )
+    max_active_runs: int = _setting(1000, "Active runs at once; more are answered with 429.")
+    run_creations_per_hour: int = _setting(10_000, "Runs created in an hour; more: 429.")
+    max_saved_jobs: int = _setting(12_000, "Jobs that may be saved.")
+    max_body_bytes: int = _setting(10 * _MIB, "Largest request body; more: 413.")
+    retention_days: int = _setting(60, "Days after its end until a run is removed.")
+    misfire_grace_seconds: int = _setting(
+        60, "A schedule that is late by more than this is not made up for."
+    )
+
+    lease_seconds: float = _setting(30.0, "A run whose runner is silent this long is abandoned.")
+    heartbeat_seconds: float = _setting(5.0, "How often a silent runner reports.")
+    interrupt_grace_seconds: float = _setting(
+        1.5, "How long a cancelled notebook has to react to its interrupt."
+    )
+    terminate_grace_seconds: float = _setting(
+        1.0, "How long a kernel then has to react to its termination signal."
+    )
+    cell_output_limit_bytes: int = _setting(8 * _MIB, "Output of one cell; more ends the run.")
+    run_output_limit_bytes: int = _setting(1024 * _MIB, "Output of one run; more ends the run.")
+    kernel_memory_bytes: int = _setting(
+        4096 * _MIB, "Data segment limit of each process of a kernel; 0: none."
+    )
+    kernel_cpu_seconds: int = _setting(0, "CPU seconds limit of a kernel process; 0: none.")
+    kernel_processes: int = _setting(0, "Processes the kernel user may have; 0: no limit.")
+    kernel_user: str = _setting(
+        "nobody", "User kernels run as when the server is root; empty: the server's own."
+    )
+    kernel_start_seconds: float = _setting(60.0, "How long a kernel may take to come up.")
+
+    smtp_host: str = _setting("", "Mail server; empty: mail is not sent, which each run records.")
+    smtp_port: int = _setting(25, "Port of the mail server.")
+    smtp_username: str = _setting("", "User at the mail server.")
+    smtp_password: str = _setting("", "Password at the mail server.")
+    smtp_start_tls: bool = _setting(False, "Whether to switch to TLS before sending.")
+    smtp_sender: str = _setting("quire@localhost", "From address of mails.")
+    webhook_allow_private: bool = _setting(
+        False, "Whether webhooks may go to loopback and private addresses."
+    )
+    delivery_attempts: int = _setting(8, "How often a notification is tried before it is given up.")
+
+    @property
+    def files_dir(self) -> Path:
+        """The server's file store, as an ordinary directory."""
+        return self.data_dir / "files"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where runners keep what they have not delivered yet."""
+        return self.data_dir / "spool"
+
+
+def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Read settings from ``QUIRE_*`` variables; overrides that are not None win.
+
+    Raises InvalidValue naming the variable whose text cannot be read.
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    for each in fields(Settings):
+        name = f"QUIRE_{each.name.upper()}"
+        text = environment.get(name)
+        if text is not None and text != "":
+            values[each.name] = _read(name, text, type(each.default))
+    values.update({key: value for key, value in overrides.items() if value is not None})
+    settings = Settings(**values)
+    return replace(settings, data_dir=Path(settings.data_dir).absolute())
+
+
+def _read(name: str, text: str, kind: type) -> Any:
+    if kind is bool:
+        lowered = text.strip().lower()
+        if lowered in {"1", "true", "yes", "on"}:
+            return True
+        if lowered in {"0", "false", "no", "off"}:
+            return False
+        raise InvalidValue(name, f"{text!r} is neither true nor false.", allowed=["true", "false"])
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            raise InvalidValue(name, f"{text!r} is not a number.") from None
+    return Path(text) if issubclass(kind, Path) else text

@@ -1,0 +1,121 @@
+"""Connections and transactions: one code path for SQLite and PostgreSQL.
+
+``with database.read() as connection`` sees one consistent state; ``with database.write() as
+connection`` is one transaction, committed at its end and rolled back by an exception. On SQLite a
+write takes the database's single write lock at its start, so what it read stays true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, insert, update
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.pool import PoolProxiedConnection
+
+from quire.errors import Unavailable
+from quire.store.tables import counters
+
+__all__ = ["Database", "next_number"]
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Database:
+    """The database of one server."""
+
+    def __init__(self, url: str) -> None:
+        """Open ``url`` (SQLAlchemy form). Nothing is contacted before the first use."""
+        self.url = _with_driver(url)
+        self.is_sqlite = self.url.startswith("sqlite")
+        if self.is_sqlite:
+            self.engine = create_engine(
+                self.url,
+                pool_size=16,
+                max_overflow=48,
+                connect_args={"check_same_thread": False},
+            )
+            _prepare_sqlite(self.engine)
+        else:
+            self.engine = create_engine(
+                self.url, pool_size=16, max_overflow=16, pool_pre_ping=True, pool_timeout=10
+            )
+        self._writer = self.engine.execution_options(quire_write=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A read-only look at one consistent state. Raises Unavailable when the database is away."""
+        with _translated(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction. Raises Unavailable when the database is away."""
+        with _translated(), self._writer.begin() as connection:
+            yield connection
+
+    def migrate(self) -> None:
+        """Bring the database to the shape :mod:`quire.store.tables` describes."""
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+        with self.write() as connection:
+            if not self.is_sqlite:
+                # Replicas that start together migrate one after another.
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7181829)")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def next_number(connection: Connection, counter: str) -> int:
+    """The next number of a counter that never goes back; starts at 1."""
+    advance = (
+        update(counters)
+        .where(counters.c.name == counter)
+        .values(value=counters.c.value + 1)
+        .returning(counters.c.value)
+    )
+    value = connection.execute(advance).scalar()
+    if value is None:
+        connection.execute(insert(counters).values(name=counter, value=1))
+        return 1
+    return int(value)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise Unavailable(f"The database does not answer: {error.orig}") from error
+
+
+def _with_driver(url: str) -> str:
+    for prefix in ("postgresql://", "postgres://"):
+        if url.startswith(prefix):
+            return "postgresql+psycopg://" + url.removeprefix(prefix)
+    return url
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _: PoolProxiedConnection) -> None:
+        connection.isolation_level = None  # SQLAlchemy's begin event below decides instead
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA busy_timeout=30000")
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("quire_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

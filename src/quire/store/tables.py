@@ -1,0 +1,314 @@
+"""Every table, as SQLAlchemy sees it. Migrations bring a database to this shape.
+
+Moments are stored as integer microseconds since the epoch, UTC, so that they compare and index alike
+on SQLite and PostgreSQL; :class:`Moment` turns them into aware datetimes.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeDecorator
+
+__all__ = [
+    "Moment",
+    "attempts",
+    "counters",
+    "deliveries",
+    "destinations",
+    "events",
+    "grants",
+    "jobs",
+    "journal_chunks",
+    "memberships",
+    "metadata",
+    "nodes",
+    "principals",
+    "revisions",
+    "run_creations",
+    "runs",
+    "server_values",
+    "tokens",
+]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime, stored as microseconds since the epoch."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("only aware datetimes are stored")
+        return (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else _EPOCH + int(value) * _MICROSECOND
+
+
+Json = JSON().with_variant(JSONB(), "postgresql")
+Id = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+server_values = Table(
+    "server_values",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+principals = Table(
+    "principals",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("kind", String(16), nullable=False),  # user, group, service
+    Column("name", String(255), nullable=False, unique=True),
+    Column("role", String(16), nullable=False),  # admin, member
+    Column("created_at", Moment, nullable=False),
+    Column("disabled_at", Moment),
+)
+
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("group_id", ForeignKey("principals.id", ondelete="CASCADE"), primary_key=True),
+    Column("member_id", ForeignKey("principals.id", ondelete="CASCADE"), primary_key=True),
+    Index("ix_memberships_member_id", "member_id"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column(
+        "principal_id", ForeignKey("principals.id", ondelete="CASCADE"), nullable=False, index=True
+    ),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),  # SHA-256 of the token
+    Column("comment", Text, nullable=False, server_default=""),
+    Column("scopes", Json),  # None: everything the principal may do
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("parent_id", ForeignKey("nodes.id"), index=True),
+    Column("kind", String(16), nullable=False),  # folder, notebook, file
+    Column("path", Text, nullable=False, unique=True),  # absolute; "/" is the root
+    Column("language", String(16)),  # notebooks: python, sql, scala, r, ...
+    Column("flavour", String(16)),  # notebooks: whose conventions it follows
+    Column("owner_id", ForeignKey("principals.id")),
+    Column("revision", Integer, nullable=False, server_default="0"),  # newest revision's number
+    Column("size", BigInteger),  # files: bytes
+    Column("created_at", Moment, nullable=False),
+    Column("modified_at", Moment, nullable=False),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("node_id", ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("blob_key", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("creator_id", ForeignKey("principals.id")),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("node_id", ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True),
+    Column("principal_id", ForeignKey("principals.id", ondelete="CASCADE"), primary_key=True),
+    Column("right", String(16), nullable=False),  # owner, editor, viewer
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("definition", Json, nullable=False),
+    Column("creator_id", ForeignKey("principals.id")),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("deleted_at", Moment),
+    Column("next_fire_at", Moment),
+    Index(
+        "ix_jobs_due",
+        "next_fire_at",
+        sqlite_where=text("next_fire_at IS NOT NULL"),
+        postgresql_where=text("next_fire_at IS NOT NULL"),
+    ),
+)
+
+_ACTIVE = "state NOT IN ('terminated', 'skipped')"
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job_id", BigInteger, nullable=False),
+    Column("number_in_job", Integer, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("trigger", String(16), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("creator_id", ForeignKey("principals.id")),
+    Column("definition", Json, nullable=False),
+    Column("parameters", Json, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("outcome", String(16)),
+    Column("attempt_id", BigInteger, nullable=False),
+    Column("parent_run_id", BigInteger),
+    Column("idempotency_token", String(255), unique=True),
+    Column("created_at", Moment, nullable=False, index=True),
+    Column("ended_at", Moment, index=True),
+    Column("deleted_at", Moment),
+    Column("vendor", Json, nullable=False),
+    Index("ix_runs_job_id", "job_id", "id"),
+    Index("ix_runs_parent_run_id", "parent_run_id"),
+    Index("ix_runs_active", "job_id", sqlite_where=text(_ACTIVE), postgresql_where=text(_ACTIVE)),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("run_id", ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("trigger", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("outcome", String(16)),
+    Column("cause", String(32)),
+    Column("message", Text, nullable=False, server_default=""),
+    Column("created_at", Moment, nullable=False),
+    Column("not_before", Moment),
+    Column("claimed_at", Moment),
+    Column("started_at", Moment),
+    Column("finished_at", Moment),
+    Column("ended_at", Moment),
+    Column("cancel_requested_at", Moment),
+    Column("lease_expires_at", Moment),
+    Column("duration_warned_at", Moment),
+    Column("runner_host", Text),
+    Column("runner_pid", Integer),
+    Column("runner_started", Text),
+    Column("kernel_pid", Integer),
+    Column("notebook_id", BigInteger),
+    Column("snapshot_key", Text),
+    Column("applied_sequence", Integer, nullable=False, server_default="0"),
+    Column("journal_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("exit_value", Text),
+    Column("error", Text),
+    Column("error_trace", Text),
+    Column("last_cell", Integer),
+    UniqueConstraint("run_id", "number"),
+    Index(
+        "ix_attempts_active",
+        "state",
+        "id",
+        sqlite_where=text(_ACTIVE),
+        postgresql_where=text(_ACTIVE),
+    ),
+)
+
+journal_chunks = Table(
+    "journal_chunks",
+    metadata,
+    Column("attempt_id", ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("length", BigInteger, nullable=False),
+    Column("blob_key", Text, nullable=False),
+)
+
+run_creations = Table(
+    "run_creations",
+    metadata,
+    Column("minute", BigInteger, primary_key=True),  # minutes since the epoch
+    Column("count", Integer, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("run_id", BigInteger, nullable=False, index=True),
+    Column("attempt_id", BigInteger, nullable=False),
+    Column("type", String(32), nullable=False),  # created, queued, pending, running, ...
+    Column("at", Moment, nullable=False),
+    Column("detail", Json, nullable=False),
+)
+
+destinations = Table(
+    "destinations",
+    metadata,
+    Column("id", String(36), primary_key=True),  # UUID
+    Column("name", Text, nullable=False),
+    Column("kind", String(32), nullable=False),  # webhook, email, ...
+    Column("config", Json, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("run_id", BigInteger, index=True),  # None: about a job
+    Column("target_kind", String(16), nullable=False),
+    Column("target", Text, nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("message", Json, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("due_at", Moment),  # None: done with
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("delivered_at", Moment),
+    Column("error", Text),  # why the last try failed
+    Column("claimed_until", Moment),
+    Index(
+        "ix_deliveries_due",
+        "due_at",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
+)
