@@ -86,9 +86,7 @@ class Jobs:
         """Give a job another definition. Raises NotFound, InvalidValue for a bad schedule."""
         return self.change(actor, job_id, lambda _: definition)
 
-    def change(
-        self, actor: Principal, job_id: JobId, edit: Callable[[Job], JobDefinition]
-    ) -> Job:
+    def change(self, actor: Principal, job_id: JobId, edit: Callable[[Job], JobDefinition]) -> Job:
         """Replace a job's definition by what ``edit`` makes of it, as one step.
 
         A changed timeout holds for the job's active runs as well; all else for later runs only.

@@ -137,6 +137,19 @@ class Transitions:
             )
         return replace(attempt, cancel_requested_at=attempt.cancel_requested_at or now)
 
+    def requeue(self, connection: Connection, attempt: Attempt) -> Attempt:
+        """Put a locked, pending attempt that was never begun back; one to be cancelled ends."""
+        if attempt.cancel_requested_at is None:
+            return self.move(connection, attempt, State.QUEUED)
+        return self.move(
+            connection,
+            attempt,
+            State.TERMINATED,
+            outcome=Outcome.CANCELLED,
+            cause=Cause.CANCELLED_BY_USER,
+            message="Cancelled by user.",
+        )
+
     def warn_of_duration(self, connection: Connection, run: Run, attempt: Attempt) -> None:
         """Tell, once an attempt, that it takes longer than its job expects."""
         run_rows.update_attempt(connection, attempt.id, duration_warned_at=self._clock.now())

@@ -49,7 +49,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A read-only look at one consistent state. Raises Unavailable when the database is away."""
+        """A look at one consistent state. Raises Unavailable when the database is away."""
         with _translated(), self.engine.begin() as connection:
             yield connection
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from quire.engine.codec import definition_from_json, definition_to_json
 from quire.engine.models import Job, JobDefinition
@@ -35,7 +35,7 @@ _JOBS = select(
 ).select_from(jobs.outerjoin(principals, principals.c.id == jobs.c.creator_id))
 
 
-def _job(row: Row[Any]) -> Job:
+def _job(row: Any) -> Job:
     return Job(
         id=JobId(row.id),
         definition=definition_from_json(row.definition),
@@ -124,9 +124,7 @@ def list_due_jobs(connection: Connection, now: datetime, limit: int) -> list[Job
 
 
 def set_next_fire(connection: Connection, job_id: JobId, next_fire_at: datetime | None) -> None:
-    connection.execute(
-        update(jobs).where(jobs.c.id == job_id).values(next_fire_at=next_fire_at)
-    )
+    connection.execute(update(jobs).where(jobs.c.id == job_id).values(next_fire_at=next_fire_at))
 
 
 def next_due_at(connection: Connection) -> datetime | None:

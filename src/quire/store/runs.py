@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Select,
     and_,
     delete,
@@ -141,7 +140,7 @@ _ATTEMPT_COLUMNS = tuple(
 )
 
 
-def _run(row: Row[Any]) -> Run:
+def _run(row: Any) -> Run:
     return Run(
         id=RunId(row.run_id),
         job_id=JobId(row.job_id),
@@ -163,7 +162,7 @@ def _run(row: Row[Any]) -> Run:
     )
 
 
-def _attempt(row: Row[Any]) -> Attempt:
+def _attempt(row: Any) -> Attempt:
     return Attempt(
         id=AttemptId(row.id),
         run_id=RunId(row.run_id),
@@ -199,7 +198,7 @@ def _views() -> Select[Any]:
     )
 
 
-def _view(row: Row[Any]) -> RunView:
+def _view(row: Any) -> RunView:
     return RunView(_run(row), _attempt(row))
 
 
@@ -507,9 +506,7 @@ def get_runner(connection: Connection, attempt_id: AttemptId) -> RunnerRow | Non
     )
 
 
-def find_by_runner(
-    connection: Connection, host: str, pid: int, started: str
-) -> AttemptId | None:
+def find_by_runner(connection: Connection, host: str, pid: int, started: str) -> AttemptId | None:
     """The active attempt a runner process carries out."""
     found = connection.execute(
         select(attempts.c.id).where(

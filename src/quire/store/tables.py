@@ -1,7 +1,7 @@
 """Every table, as SQLAlchemy sees it. Migrations bring a database to this shape.
 
-Moments are stored as integer microseconds since the epoch, UTC, so that they compare and index alike
-on SQLite and PostgreSQL; :class:`Moment` turns them into aware datetimes.
+Moments are stored as integer microseconds since the epoch, UTC, so that they compare and index
+alike on SQLite and PostgreSQL; :class:`Moment` turns them into aware datetimes.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ class Moment(TypeDecorator[datetime]):
     impl = BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+    def process_bind_param(self, value: datetime | None, _: Dialect) -> int | None:
         if value is None:
             return None
         if value.tzinfo is None:
             raise ValueError("only aware datetimes are stored")
         return (value - _EPOCH) // _MICROSECOND
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: Any | None, _: Dialect) -> datetime | None:
         return None if value is None else _EPOCH + int(value) * _MICROSECOND
 
 
@@ -101,7 +101,8 @@ principals = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("kind", String(16), nullable=False),  # user, group, service
-    Column("name", String(255), nullable=False, unique=True),
+    Column("name", String(255), nullable=False),
+    Column("name_key", Text, nullable=False, unique=True),  # names that differ in case only clash
     Column("role", String(16), nullable=False),  # admin, member
     Column("created_at", Moment, nullable=False),
     Column("disabled_at", Moment),
@@ -136,7 +137,9 @@ nodes = Table(
     Column("id", Id, primary_key=True),
     Column("parent_id", ForeignKey("nodes.id"), index=True),
     Column("kind", String(16), nullable=False),  # folder, notebook, file
-    Column("path", Text, nullable=False, unique=True),  # absolute; "/" is the root
+    Column("path", Text, nullable=False),  # absolute; "/" is the root
+    # SHA-256 of the path: PostgreSQL indexes no text as long as a path may be.
+    Column("path_digest", LargeBinary(32), nullable=False, unique=True),
     Column("language", String(16)),  # notebooks: python, sql, scala, r, ...
     Column("flavour", String(16)),  # notebooks: whose conventions it follows
     Column("owner_id", ForeignKey("principals.id")),

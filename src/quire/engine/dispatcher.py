@@ -1,0 +1,275 @@
+"""Gives queued attempts to ready runners, oldest first, as slots and memory allow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import Connection
+
+from quire.clock import Clock
+from quire.engine.models import Attempt, Overlap, Parameters, Run
+from quire.engine.states import Cause, Outcome, State
+from quire.engine.transitions import Transitions
+from quire.errors import NotFound, QuireError, Unavailable
+from quire.identity.principals import Principal, Principals
+from quire.identity.run_tokens import RunTokens, RunTokenUse
+from quire.loop import BackgroundLoop
+from quire.observe.metrics import Metrics
+from quire.placement.base import Placement, Reservation
+from quire.runner.protocol import Assignment, Limits
+from quire.settings import Settings
+from quire.store import jobs as job_rows
+from quire.store import runs as run_rows
+from quire.store.blobs import BlobStore
+from quire.store.database import Database
+from quire.store.journal import run_prefix
+from quire.store.runs import Candidate, RunView
+from quire.workspace.tree import Workspace
+
+__all__ = ["Dispatcher", "ParameterResolver"]
+
+ParameterResolver = Callable[[Run, Attempt, Parameters], Parameters]
+"""Replaces what a dialect's users write in parameters to refer to the run itself."""
+
+_LOG = structlog.get_logger(__name__)
+_CANDIDATES = 50
+_IDLE_SECONDS = 0.5
+_RESERVE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class DispatcherParts:
+    """What the dispatcher works with."""
+
+    database: Database
+    blobs: BlobStore
+    workspace: Workspace
+    principals: Principals
+    placement: Placement
+    transitions: Transitions
+    run_tokens: RunTokens
+    metrics: Metrics
+    clock: Clock
+    settings: Settings
+
+
+class Dispatcher:
+    """Claims queued attempts. Several servers may do so on one database."""
+
+    def __init__(
+        self,
+        parts: DispatcherParts,
+        *,
+        host: str,
+        slots: int,
+        server_url: Callable[[], str],
+        resolvers: Mapping[str, ParameterResolver],
+    ) -> None:
+        """``resolvers``: by the name of the dialect whose mark a definition bears."""
+        self._parts = parts
+        self._host = host
+        self._slots = slots
+        self._server_url = server_url
+        self._resolvers = resolvers
+        self.loop = BackgroundLoop("dispatcher", self._round)
+
+    def _round(self) -> float:
+        while not self.loop.stopping and self.dispatch_one():
+            pass
+        return _IDLE_SECONDS
+
+    def dispatch_one(self) -> bool:
+        """Hand one queued attempt to a runner. False when none is ready or nothing is free."""
+        parts = self._parts
+        with parts.database.read() as connection:
+            waiting = run_rows.list_candidates(connection, parts.clock.now(), 1)
+        if not waiting or not parts.placement.has_room():
+            return False
+        reservation = parts.placement.reserve(_RESERVE_SECONDS)
+        if reservation is None:
+            return False
+        view = None
+        try:
+            view = self._claim(reservation)
+            if view is None:
+                return False
+            assignment = self._prepare(view)
+            if assignment is None:
+                return True
+            reservation.assign(assignment)
+        except OSError as error:
+            # The runner died before it took the work; nothing was executed.
+            _LOG.warning("dispatch.runner_gone", error=str(error))
+            assert view is not None
+            self._requeue(view)
+            return True
+        else:
+            reservation = None
+            parts.metrics.dispatched(view.attempt)
+            return True
+        finally:
+            if reservation is not None:
+                reservation.release()
+
+    def _claim(self, reservation: Reservation) -> RunView | None:
+        parts = self._parts
+        now = parts.clock.now()
+        with parts.database.write() as connection:
+            free = self._slots - run_rows.count_slots_used(connection, self._host)
+            for candidate in run_rows.list_candidates(connection, now, _CANDIDATES):
+                if free <= 0 and not _borrows_slot(connection, candidate):
+                    continue
+                if not _job_allows(connection, candidate):
+                    continue
+                attempt = run_rows.get_attempt(connection, candidate.attempt_id, lock=True)
+                if attempt is None or attempt.state is not State.QUEUED:
+                    continue
+                identity = reservation.identity
+                parts.transitions.move(
+                    connection,
+                    attempt,
+                    State.PENDING,
+                    at=now,
+                    lease_expires_at=now + timedelta(seconds=parts.settings.lease_seconds),
+                    runner_host=identity.host,
+                    runner_pid=identity.pid,
+                    runner_started=identity.started,
+                    snapshot_key=f"{run_prefix(attempt.run_id)}{attempt.id}/snapshot.ipynb",
+                    message="",
+                    cause=None,
+                )
+                return run_rows.get_view(connection, attempt.id) or _hidden(connection, attempt)
+        return None
+
+    def _prepare(self, view: RunView) -> Assignment | None:
+        """The assignment of a claimed attempt, or None when it cannot run and has ended."""
+        parts = self._parts
+        run, attempt = view.run, view.attempt
+        task = run.definition.task
+        try:
+            actor = parts.principals.get(run.creator_id)
+            node, notebook = parts.workspace.read_notebook(actor, task.path, at=task.revision_at)
+        except NotFound:
+            self._end(view, Cause.NOTEBOOK_MISSING, f"Notebook not found: {task.path}")
+            return None
+        except Unavailable:
+            self._requeue(view)
+            raise
+        except QuireError as error:
+            self._end(view, Cause.NOTEBOOK_INVALID, f"Cannot read {task.path}: {error.message}")
+            return None
+        assert attempt.snapshot_key is not None
+        try:
+            parts.blobs.put(attempt.snapshot_key, json.dumps(notebook).encode())
+        except Unavailable as error:
+            self._end(
+                view,
+                Cause.STORAGE_FAILED,
+                f"The results of this run could not be stored: {error.message}",
+            )
+            return None
+        with parts.database.write() as connection:
+            run_rows.update_attempt(connection, attempt.id, notebook_id=node.id)
+        return self._assignment(view, actor, node.flavour or "plain", notebook)
+
+    def _assignment(
+        self, view: RunView, actor: Principal, flavour: str, notebook: Mapping[str, object]
+    ) -> Assignment:
+        settings = self._parts.settings
+        run, attempt = view.run, view.attempt
+        definition = run.definition
+        parameters: Parameters = {**definition.task.parameters, **run.parameters}
+        for name in definition.vendor:
+            if name in self._resolvers:
+                parameters = self._resolvers[name](run, attempt, parameters)
+        issue = self._parts.run_tokens.issue
+        server_url = self._server_url()
+        return Assignment(
+            attempt_id=attempt.id,
+            run_id=run.id,
+            server_url=server_url,
+            report_token=issue(RunTokenUse.REPORT, run.id, attempt.id, actor.id),
+            spool_root=str(settings.spool_dir),
+            notebook=notebook,
+            notebook_path=definition.task.path,
+            flavour=flavour,
+            parameters=dict(parameters),
+            environment=dict(definition.environment),
+            runtime={
+                "server_url": server_url,
+                "runtime_token": issue(RunTokenUse.RUNTIME, run.id, attempt.id, actor.id),
+                "flavour": flavour,
+                "run": {
+                    "run_id": attempt.id,
+                    "root_run_id": run.id,
+                    "job_id": run.job_id,
+                    "job_name": definition.name,
+                    "notebook_path": definition.task.path,
+                    "user": actor.name,
+                    "workspace_id": settings.workspace_id,
+                },
+            },
+            timeout_seconds=definition.timeout_seconds,
+            heartbeat_seconds=settings.heartbeat_seconds,
+            interrupt_grace_seconds=settings.interrupt_grace_seconds,
+            terminate_grace_seconds=settings.terminate_grace_seconds,
+            limits=Limits(
+                memory_bytes=settings.kernel_memory_bytes,
+                cpu_seconds=settings.kernel_cpu_seconds,
+                processes=settings.kernel_processes,
+                cell_output_bytes=settings.cell_output_limit_bytes,
+                run_output_bytes=settings.run_output_limit_bytes,
+            ),
+        )
+
+    def _end(self, view: RunView, cause: Cause, message: str) -> None:
+        """End a claimed attempt that could not be given to its runner."""
+        with self._parts.database.write() as connection:
+            attempt = run_rows.get_attempt(connection, view.attempt.id, lock=True)
+            if attempt is not None and attempt.state is State.PENDING:
+                self._parts.transitions.move(
+                    connection,
+                    attempt,
+                    State.TERMINATED,
+                    outcome=Outcome.INTERNAL_ERROR,
+                    cause=cause,
+                    message=message,
+                    snapshot_key=None,
+                )
+
+    def _requeue(self, view: RunView) -> None:
+        with self._parts.database.write() as connection:
+            attempt = run_rows.get_attempt(connection, view.attempt.id, lock=True)
+            if attempt is not None and attempt.state is State.PENDING:
+                self._parts.transitions.requeue(connection, attempt)
+
+
+def _borrows_slot(connection: Connection, candidate: Candidate) -> bool:
+    """Whether an attempt may run in the slot of the run that waits for it.
+
+    A run that started another gives its slot to it, or it would wait for itself for ever.
+    """
+    parent = candidate.parent_run_id
+    return parent is not None and not run_rows.has_executing_child(connection, parent)
+
+
+def _job_allows(connection: Connection, candidate: Candidate) -> bool:
+    """Whether a job that queues its runs has room for one more of them."""
+    job = job_rows.get_job(connection, candidate.job_id)
+    if job is None or job.definition.overlap is not Overlap.QUEUE:
+        return True
+    executing = run_rows.count_executing_of_job(connection, candidate.job_id)
+    return executing < job.definition.max_concurrent_runs
+
+
+def _hidden(connection: Connection, attempt: Attempt) -> RunView:
+    """The view of an attempt whose run was deleted while it waited."""
+    run = run_rows.get_run(connection, attempt.run_id)
+    claimed = run_rows.get_attempt(connection, attempt.id)
+    assert run is not None
+    assert claimed is not None
+    return RunView(run, claimed)

@@ -1,0 +1,232 @@
+"""Runs: asked for, looked up, listed, cancelled and deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from quire.clock import Clock
+from quire.engine.models import JobDefinition, Overlap, Run, RunKind, RunRequest
+from quire.engine.quota import Quota
+from quire.engine.states import State
+from quire.engine.transitions import JOB_COUNTER, RUN_COUNTER, Transitions
+from quire.errors import InvalidState, NotFound
+from quire.identity.principals import Principal
+from quire.ids import AttemptId, JobId, RunId
+from quire.store import jobs as job_rows
+from quire.store import runs as run_rows
+from quire.store.database import Database, next_number
+from quire.store.runs import RunView
+
+__all__ = ["RunFilter", "RunView", "Runs", "create_run"]
+
+_CANCELLED = "Cancelled by user."
+
+
+@dataclass(frozen=True)
+class RunFilter:
+    """Which attempts a listing shows."""
+
+    job_id: JobId | None = None
+    kind: RunKind | None = None
+    active_only: bool = False
+    completed_only: bool = False
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+
+
+class Runs:
+    """The runs of the server.
+
+    Who made a run, and administrators, may do everything with it. Others who may see its notebook
+    may look at it; to the rest it does not exist.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        quota: Quota,
+        transitions: Transitions,
+        *,
+        may_see_notebook: Callable[[Principal, str], bool],
+        nudge: Callable[[AttemptId], None],
+    ) -> None:
+        """``nudge`` makes the runner of an attempt hear a cancel request at once."""
+        self._database = database
+        self._clock = clock
+        self._quota = quota
+        self._transitions = transitions
+        self._may_see_notebook = may_see_notebook
+        self._nudge = nudge
+
+    def submit(self, actor: Principal, request: RunRequest) -> RunView:
+        """Accept a run; it is stored when this returns.
+
+        A known idempotency token gives back the run it made, whatever else the request says.
+        Raises NotFound for an unknown job, RateLimited, and InvalidState when the run of the
+        token was deleted.
+        """
+        try:
+            with self._database.write() as connection:
+                return self._submit(connection, actor, request)
+        except IntegrityError:
+            if request.idempotency_token is None:
+                raise
+        # Another server stored the same token between our look and our insert.
+        with self._database.write() as connection:
+            return self._submit(connection, actor, request)
+
+    def _submit(self, connection: Connection, actor: Principal, request: RunRequest) -> RunView:
+        if request.idempotency_token is not None:
+            known = run_rows.find_by_token(connection, request.idempotency_token)
+            if known is not None:
+                return _of_token(connection, *known)
+        definition = request.definition
+        if request.job_id is not None:
+            job = job_rows.get_job(connection, request.job_id, lock=True)
+            if job is None or not (actor.is_admin or job.creator_id == actor.id):
+                raise NotFound("job", request.job_id)
+            definition = job.definition
+        if definition is None:
+            raise ValueError("a run request names a job or brings a definition")
+        now = self._clock.now()
+        self._quota.take_run(connection, now)
+        run_id = create_run(connection, self._transitions, actor, request, definition, now)
+        view = run_rows.get_view(connection, AttemptId(run_id))
+        assert view is not None
+        return view
+
+    def get(self, actor: Principal, attempt_id: AttemptId) -> RunView:
+        """An attempt and its run. Raises NotFound."""
+        with self._database.read() as connection:
+            view = run_rows.get_view(connection, attempt_id)
+        return self._visible(actor, attempt_id, view)
+
+    def list(
+        self, actor: Principal, which: RunFilter, offset: int = 0, limit: int = 20
+    ) -> tuple[list[RunView], bool]:
+        """Attempts, newest first, and whether more follow. Members see the runs they made."""
+        active = True if which.active_only else False if which.completed_only else None
+        with self._database.read() as connection:
+            views = run_rows.list_views(
+                connection,
+                job_id=which.job_id,
+                kind=which.kind,
+                active=active,
+                creator_id=None if actor.is_admin else actor.id,
+                created_from=which.created_from,
+                created_to=which.created_to,
+                offset=offset,
+                limit=limit + 1,
+            )
+        return views[:limit], len(views) > limit
+
+    def cancel(self, actor: Principal, attempt_id: AttemptId) -> None:
+        """Stop an attempt, and all retries after it. One that is over stays as it is."""
+        self._owned(actor, attempt_id)
+        with self._database.write() as connection:
+            attempt = run_rows.get_attempt(connection, attempt_id, lock=True)
+            if attempt is None or not attempt.active:
+                return
+            self._transitions.request_cancel(connection, attempt, _CANCELLED)
+        self._nudge(attempt_id)
+
+    def cancel_all(self, actor: Principal, job_id: JobId) -> None:
+        """Stop every active run of a job. Raises NotFound."""
+        with self._database.write() as connection:
+            job = job_rows.get_job(connection, job_id)
+            if job is None or not (actor.is_admin or job.creator_id == actor.id):
+                raise NotFound("job", job_id)
+            active = run_rows.list_active_of_job(connection, job_id)
+            for attempt_id in active:
+                attempt = run_rows.get_attempt(connection, attempt_id, lock=True)
+                if attempt is not None and attempt.active:
+                    self._transitions.request_cancel(connection, attempt, _CANCELLED)
+        for attempt_id in active:
+            self._nudge(attempt_id)
+
+    def delete(self, actor: Principal, attempt_id: AttemptId) -> None:
+        """Make a run that is over vanish, with all its attempts. Raises InvalidState, NotFound."""
+        self._owned(actor, attempt_id)
+        with self._database.write() as connection:
+            view = run_rows.get_view(connection, attempt_id)
+            if view is None:
+                raise NotFound("run", attempt_id)
+            if view.run.active:
+                raise InvalidState(f"Run {attempt_id} is active; only ended runs can be deleted.")
+            run_rows.hide_run(connection, view.run.id, self._clock.now())
+
+    def _owned(self, actor: Principal, attempt_id: AttemptId) -> RunView:
+        view = self.get(actor, attempt_id)
+        if not (actor.is_admin or view.run.creator_id == actor.id):
+            raise NotFound("run", attempt_id)
+        return view
+
+    def _visible(self, actor: Principal, attempt_id: AttemptId, view: RunView | None) -> RunView:
+        if view is None:
+            raise NotFound("run", attempt_id)
+        if actor.is_admin or view.run.creator_id == actor.id:
+            return view
+        if self._may_see_notebook(actor, view.run.definition.task.path):
+            return view
+        raise NotFound("run", attempt_id)
+
+
+def create_run(
+    connection: Connection,
+    transitions: Transitions,
+    actor: Principal,
+    request: RunRequest,
+    definition: JobDefinition,
+    now: datetime,
+) -> RunId:
+    """Store a run in the caller's transaction, who holds the job's row if there is one."""
+    if request.job_id is not None:
+        job_id = request.job_id
+        state = _state_beside_others(connection, job_id, definition)
+        number = next_number(connection, f"runs of job {job_id}")
+    else:
+        job_id = JobId(next_number(connection, JOB_COUNTER))
+        state, number = State.QUEUED, 1
+    run_id = RunId(next_number(connection, RUN_COUNTER))
+    run = Run(
+        id=run_id,
+        job_id=job_id,
+        number_in_job=number,
+        kind=request.kind if request.job_id is None else RunKind.JOB,
+        trigger=request.trigger,
+        name=request.name or definition.name,
+        creator_id=actor.id,
+        creator_name=actor.name,
+        definition=replace(definition, name=request.name or definition.name),
+        parameters=request.parameters,
+        state=state,
+        outcome=None,
+        attempt_id=AttemptId(run_id),
+        parent_run_id=request.parent_run_id,
+        created_at=now,
+        ended_at=now if state is State.SKIPPED else None,
+        vendor=request.vendor,
+    )
+    transitions.create(connection, run, request.idempotency_token)
+    return run_id
+
+
+def _state_beside_others(connection: Connection, job_id: JobId, definition: JobDefinition) -> State:
+    if definition.overlap is Overlap.QUEUE:
+        return State.QUEUED
+    active = run_rows.count_active_of_job(connection, job_id)
+    return State.SKIPPED if active >= definition.max_concurrent_runs else State.QUEUED
+
+
+def _of_token(connection: Connection, run_id: RunId, deleted: bool) -> RunView:
+    if deleted:
+        raise InvalidState(f"The run that this idempotency token made ({run_id}) has been deleted.")
+    view = run_rows.get_view(connection, AttemptId(run_id))
+    assert view is not None
+    return view

@@ -1,0 +1,375 @@
+"""Create the first tables."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+_JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
+_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "counters",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_counters")),
+    )
+    op.create_table(
+        "deliveries",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("run_id", sa.BigInteger(), nullable=True),
+        sa.Column("target_kind", sa.String(length=16), nullable=False),
+        sa.Column("target", sa.Text(), nullable=False),
+        sa.Column("event", sa.String(length=32), nullable=False),
+        sa.Column("message", _JSON, nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=True),
+        sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("delivered_at", sa.BigInteger(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("claimed_until", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
+    )
+    with op.batch_alter_table("deliveries", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_deliveries_due",
+            ["due_at"],
+            unique=False,
+            sqlite_where=sa.text("due_at IS NOT NULL"),
+            postgresql_where=sa.text("due_at IS NOT NULL"),
+        )
+        batch_op.create_index(batch_op.f("ix_deliveries_run_id"), ["run_id"], unique=False)
+
+    op.create_table(
+        "destinations",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("config", _JSON, nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_destinations")),
+    )
+    op.create_table(
+        "events",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("run_id", sa.BigInteger(), nullable=False),
+        sa.Column("attempt_id", sa.BigInteger(), nullable=False),
+        sa.Column("type", sa.String(length=32), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("detail", _JSON, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
+    )
+    with op.batch_alter_table("events", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_events_run_id"), ["run_id"], unique=False)
+
+    op.create_table(
+        "principals",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("name_key", sa.Text(), nullable=False),
+        sa.Column("role", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("disabled_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_principals")),
+        sa.UniqueConstraint("name_key", name=op.f("uq_principals_name_key")),
+    )
+    op.create_table(
+        "run_creations",
+        sa.Column("minute", sa.BigInteger(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("minute", name=op.f("pk_run_creations")),
+    )
+    op.create_table(
+        "server_values",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_server_values")),
+    )
+    op.create_table(
+        "jobs",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("definition", _JSON, nullable=False),
+        sa.Column("creator_id", _ID, nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("deleted_at", sa.BigInteger(), nullable=True),
+        sa.Column("next_fire_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["creator_id"], ["principals.id"], name=op.f("fk_jobs_creator_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
+    )
+    with op.batch_alter_table("jobs", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_jobs_due",
+            ["next_fire_at"],
+            unique=False,
+            sqlite_where=sa.text("next_fire_at IS NOT NULL"),
+            postgresql_where=sa.text("next_fire_at IS NOT NULL"),
+        )
+
+    op.create_table(
+        "memberships",
+        sa.Column("group_id", _ID, nullable=False),
+        sa.Column("member_id", _ID, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["group_id"],
+            ["principals.id"],
+            name=op.f("fk_memberships_group_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["member_id"],
+            ["principals.id"],
+            name=op.f("fk_memberships_member_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("group_id", "member_id", name=op.f("pk_memberships")),
+    )
+    with op.batch_alter_table("memberships", schema=None) as batch_op:
+        batch_op.create_index("ix_memberships_member_id", ["member_id"], unique=False)
+
+    op.create_table(
+        "nodes",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("parent_id", _ID, nullable=True),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("path_digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("language", sa.String(length=16), nullable=True),
+        sa.Column("flavour", sa.String(length=16), nullable=True),
+        sa.Column("owner_id", _ID, nullable=True),
+        sa.Column("revision", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("modified_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["owner_id"], ["principals.id"], name=op.f("fk_nodes_owner_id")),
+        sa.ForeignKeyConstraint(["parent_id"], ["nodes.id"], name=op.f("fk_nodes_parent_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_nodes")),
+        sa.UniqueConstraint("path_digest", name=op.f("uq_nodes_path_digest")),
+    )
+    with op.batch_alter_table("nodes", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_nodes_parent_id"), ["parent_id"], unique=False)
+
+    op.create_table(
+        "runs",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("job_id", sa.BigInteger(), nullable=False),
+        sa.Column("number_in_job", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("trigger", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("creator_id", _ID, nullable=True),
+        sa.Column("definition", _JSON, nullable=False),
+        sa.Column("parameters", _JSON, nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("outcome", sa.String(length=16), nullable=True),
+        sa.Column("attempt_id", sa.BigInteger(), nullable=False),
+        sa.Column("parent_run_id", sa.BigInteger(), nullable=True),
+        sa.Column("idempotency_token", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("deleted_at", sa.BigInteger(), nullable=True),
+        sa.Column("vendor", _JSON, nullable=False),
+        sa.ForeignKeyConstraint(["creator_id"], ["principals.id"], name=op.f("fk_runs_creator_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
+        sa.UniqueConstraint("idempotency_token", name=op.f("uq_runs_idempotency_token")),
+    )
+    with op.batch_alter_table("runs", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_runs_active",
+            ["job_id"],
+            unique=False,
+            sqlite_where=sa.text("state NOT IN ('terminated', 'skipped')"),
+            postgresql_where=sa.text("state NOT IN ('terminated', 'skipped')"),
+        )
+        batch_op.create_index(batch_op.f("ix_runs_created_at"), ["created_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_runs_ended_at"), ["ended_at"], unique=False)
+        batch_op.create_index("ix_runs_job_id", ["job_id", "id"], unique=False)
+        batch_op.create_index("ix_runs_parent_run_id", ["parent_run_id"], unique=False)
+
+    op.create_table(
+        "tokens",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("principal_id", _ID, nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("comment", sa.Text(), server_default="", nullable=False),
+        sa.Column("scopes", _JSON, nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["principal_id"],
+            ["principals.id"],
+            name=op.f("fk_tokens_principal_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tokens")),
+        sa.UniqueConstraint("digest", name=op.f("uq_tokens_digest")),
+    )
+    with op.batch_alter_table("tokens", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_tokens_principal_id"), ["principal_id"], unique=False)
+
+    op.create_table(
+        "attempts",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("run_id", _ID, nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("trigger", sa.String(length=16), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("outcome", sa.String(length=16), nullable=True),
+        sa.Column("cause", sa.String(length=32), nullable=True),
+        sa.Column("message", sa.Text(), server_default="", nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("not_before", sa.BigInteger(), nullable=True),
+        sa.Column("claimed_at", sa.BigInteger(), nullable=True),
+        sa.Column("started_at", sa.BigInteger(), nullable=True),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("cancel_requested_at", sa.BigInteger(), nullable=True),
+        sa.Column("lease_expires_at", sa.BigInteger(), nullable=True),
+        sa.Column("duration_warned_at", sa.BigInteger(), nullable=True),
+        sa.Column("runner_host", sa.Text(), nullable=True),
+        sa.Column("runner_pid", sa.Integer(), nullable=True),
+        sa.Column("runner_started", sa.Text(), nullable=True),
+        sa.Column("kernel_pid", sa.Integer(), nullable=True),
+        sa.Column("notebook_id", sa.BigInteger(), nullable=True),
+        sa.Column("snapshot_key", sa.Text(), nullable=True),
+        sa.Column("applied_sequence", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("journal_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("exit_value", sa.Text(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("error_trace", sa.Text(), nullable=True),
+        sa.Column("last_cell", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["run_id"], ["runs.id"], name=op.f("fk_attempts_run_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_attempts")),
+        sa.UniqueConstraint("run_id", "number", name=op.f("uq_attempts_run_id_number")),
+    )
+    with op.batch_alter_table("attempts", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_attempts_active",
+            ["state", "id"],
+            unique=False,
+            sqlite_where=sa.text("state NOT IN ('terminated', 'skipped')"),
+            postgresql_where=sa.text("state NOT IN ('terminated', 'skipped')"),
+        )
+
+    op.create_table(
+        "grants",
+        sa.Column("node_id", _ID, nullable=False),
+        sa.Column("principal_id", _ID, nullable=False),
+        sa.Column("right", sa.String(length=16), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["node_id"], ["nodes.id"], name=op.f("fk_grants_node_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["principal_id"],
+            ["principals.id"],
+            name=op.f("fk_grants_principal_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("node_id", "principal_id", name=op.f("pk_grants")),
+    )
+    op.create_table(
+        "revisions",
+        sa.Column("node_id", _ID, nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("blob_key", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("creator_id", _ID, nullable=True),
+        sa.ForeignKeyConstraint(
+            ["creator_id"], ["principals.id"], name=op.f("fk_revisions_creator_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["node_id"], ["nodes.id"], name=op.f("fk_revisions_node_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("node_id", "number", name=op.f("pk_revisions")),
+    )
+    op.create_table(
+        "journal_chunks",
+        sa.Column("attempt_id", _ID, nullable=False),
+        sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("length", sa.BigInteger(), nullable=False),
+        sa.Column("blob_key", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["attempt_id"],
+            ["attempts.id"],
+            name=op.f("fk_journal_chunks_attempt_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("attempt_id", "offset", name=op.f("pk_journal_chunks")),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("journal_chunks")
+    op.drop_table("revisions")
+    op.drop_table("grants")
+    with op.batch_alter_table("attempts", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_attempts_active",
+            sqlite_where=sa.text("state NOT IN ('terminated', 'skipped')"),
+            postgresql_where=sa.text("state NOT IN ('terminated', 'skipped')"),
+        )
+
+    op.drop_table("attempts")
+    with op.batch_alter_table("tokens", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_tokens_principal_id"))
+
+    op.drop_table("tokens")
+    with op.batch_alter_table("runs", schema=None) as batch_op:
+        batch_op.drop_index("ix_runs_parent_run_id")
+        batch_op.drop_index("ix_runs_job_id")
+        batch_op.drop_index(batch_op.f("ix_runs_ended_at"))
+        batch_op.drop_index(batch_op.f("ix_runs_created_at"))
+        batch_op.drop_index(
+            "ix_runs_active",
+            sqlite_where=sa.text("state NOT IN ('terminated', 'skipped')"),
+            postgresql_where=sa.text("state NOT IN ('terminated', 'skipped')"),
+        )
+
+    op.drop_table("runs")
+    with op.batch_alter_table("nodes", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_nodes_parent_id"))
+
+    op.drop_table("nodes")
+    with op.batch_alter_table("memberships", schema=None) as batch_op:
+        batch_op.drop_index("ix_memberships_member_id")
+
+    op.drop_table("memberships")
+    with op.batch_alter_table("jobs", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_jobs_due",
+            sqlite_where=sa.text("next_fire_at IS NOT NULL"),
+            postgresql_where=sa.text("next_fire_at IS NOT NULL"),
+        )
+
+    op.drop_table("jobs")
+    op.drop_table("server_values")
+    op.drop_table("run_creations")
+    op.drop_table("principals")
+    with op.batch_alter_table("events", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_events_run_id"))
+
+    op.drop_table("events")
+    op.drop_table("destinations")
+    with op.batch_alter_table("deliveries", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_deliveries_run_id"))
+        batch_op.drop_index(
+            "ix_deliveries_due",
+            sqlite_where=sa.text("due_at IS NOT NULL"),
+            postgresql_where=sa.text("due_at IS NOT NULL"),
+        )
+
+    op.drop_table("deliveries")
+    op.drop_table("counters")
