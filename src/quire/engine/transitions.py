@@ -19,7 +19,7 @@ from quire.engine.states import Cause, Outcome, State, check_move
 from quire.ids import AttemptId
 from quire.observe.metrics import Metrics
 from quire.store import runs as run_rows
-from quire.store.database import next_number
+from quire.store.database import after_commit, next_number
 
 __all__ = ["Notifier", "Transitions"]
 
@@ -72,7 +72,7 @@ class Transitions:
         self._record(connection, run, attempt)
         if run.state is State.SKIPPED:
             self._notify(connection, run, attempt, NotificationEvent.FAILURE, final=True)
-        self._wake()
+        after_commit(connection, self._wake)
 
     def move(
         self,
@@ -114,7 +114,7 @@ class Transitions:
         if target in (State.TERMINATED, State.SKIPPED):
             self._conclude(connection, run, moved)
         if target is State.QUEUED:
-            self._wake()
+            after_commit(connection, self._wake)
         return moved
 
     def request_cancel(self, connection: Connection, attempt: Attempt, message: str) -> Attempt:
@@ -169,7 +169,7 @@ class Transitions:
             self._metrics.run_ended(attempt)
         else:
             self._retry(connection, run, attempt, at)
-        self._wake()
+        after_commit(connection, self._wake)
 
     def _retry(
         self, connection: Connection, run: Run, attempt: Attempt, not_before: datetime

@@ -7,7 +7,7 @@ write takes the database's single write lock at its start, so what it read stays
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from sqlalchemy.pool import PoolProxiedConnection
 from quire.errors import Unavailable
 from quire.store.tables import counters
 
-__all__ = ["Database", "next_number"]
+__all__ = ["Database", "after_commit", "next_number"]
 
+_AFTER_COMMIT = "quire_after_commit"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -56,8 +57,15 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction. Raises Unavailable when the database is away."""
+        callbacks: list[Callable[[], None]] = []
         with _translated(), self._writer.begin() as connection:
-            yield connection
+            connection.info[_AFTER_COMMIT] = callbacks
+            try:
+                yield connection
+            finally:
+                del connection.info[_AFTER_COMMIT]
+        for callback in dict.fromkeys(callbacks):
+            callback()
 
     def migrate(self) -> None:
         """Bring the database to the shape :mod:`quire.store.tables` describes."""
@@ -72,6 +80,11 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def after_commit(connection: Connection, callback: Callable[[], None]) -> None:
+    """Call something once this write transaction is committed, and not if it is rolled back."""
+    connection.info[_AFTER_COMMIT].append(callback)
 
 
 def next_number(connection: Connection, counter: str) -> int:

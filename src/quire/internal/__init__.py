@@ -1,0 +1,1 @@
+"""The routes that runners and kernels call; no vendor's client ever does."""
