@@ -36,6 +36,7 @@ class Settings:
     admin_token: str = _setting("", "Token of the first administrator; empty: made at first start.")
     workspace_id: str = _setting("1", "The workspace number vendors' clients are told.")
     log_level: str = _setting("info", "Least level that is logged: debug, info, warning, error.")
+    log_format: str = _setting("auto", "Form of log lines: json, console, or auto (by terminal).")
 
     slots: int = _setting(0, "Runs that execute at once; 0: one per core.")
     pool_size: int = _setting(0, "Kernels kept ready; 0: as many as slots, at least 2.")
