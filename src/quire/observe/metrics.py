@@ -36,8 +36,6 @@ _LATENCY_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 _REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 # One name for every unknown path: a scan would make series without end.
 _UNKNOWN_ROUTE = "(none)"
-    "(none)"  # one name for every unknown path, or a scan would make series without end
-)
 
 
 class Metrics:
