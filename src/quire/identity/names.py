@@ -1,0 +1,40 @@
+"""Which names principals may have. Users, groups and services share one namespace."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from quire.errors import InvalidValue, MissingField
+
+__all__ = ["check_name", "name_key"]
+
+_LONGEST = 255
+_RESERVED = frozenset({".", "..", "default"})  # "default" is a namespace other clients assume
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def check_name(text: str, field: str = "name") -> str:
+    """``text`` in the form it is stored in (NFC), such as ``ann`` or ``ann@example.com``.
+
+    Raises MissingField for an empty name and InvalidValue for one that is over 255 characters long,
+    reserved, begins or ends with a blank, or holds a slash or a control character.
+    """
+    name = unicodedata.normalize("NFC", text)
+    if not name:
+        raise MissingField(field)
+    if len(name) > _LONGEST:
+        raise InvalidValue(field, f"it is longer than {_LONGEST} characters.")
+    if "/" in name:
+        raise InvalidValue(field, f"{name!r} contains a slash.")
+    if any(unicodedata.category(each) in _UNSEEN for each in name):
+        raise InvalidValue(field, f"{name!r} contains a control character.")
+    if name != name.strip():
+        raise InvalidValue(field, f"{name!r} begins or ends with a blank.")
+    if name_key(name) in _RESERVED:
+        raise InvalidValue(field, f"{name!r} is reserved.")
+    return name
+
+
+def name_key(name: str) -> str:
+    """What two names have in common when they differ in case only."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -1,0 +1,261 @@
+"""Rows of the workspace's tree and of the revisions of what it holds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+
+from quire.identity.models import Principal
+from quire.ids import NodeId, PrincipalId
+from quire.store.database import next_number
+from quire.store.tables import nodes, revisions
+from quire.workspace.models import Node, NodeKind, Revision
+
+__all__ = [
+    "ROOTS",
+    "delete_tree",
+    "ensure_home",
+    "ensure_roots",
+    "find_by_path",
+    "find_by_paths",
+    "find_revision",
+    "get_node",
+    "has_children",
+    "insert_node",
+    "insert_revision",
+    "list_blob_keys",
+    "list_children",
+    "list_revisions",
+    "remove_revisions_before",
+    "update_node",
+]
+
+ROOTS = ("/", "/Users", "/Shared", "/Repos")
+"""Folders that always exist."""
+
+_NODES: Select[Any] = select(
+    nodes.c.id,
+    nodes.c.kind,
+    nodes.c.path,
+    nodes.c.language,
+    nodes.c.flavour,
+    nodes.c.owner_id,
+    nodes.c.revision,
+    nodes.c.size,
+    nodes.c.created_at,
+    nodes.c.modified_at,
+)
+
+
+def get_node(connection: Connection, node_id: NodeId) -> Node | None:
+    row = connection.execute(_NODES.where(nodes.c.id == node_id)).first()
+    return None if row is None else _node(row)
+
+
+def find_by_path(connection: Connection, path: str) -> Node | None:
+    row = connection.execute(_NODES.where(nodes.c.path_digest == _digest(path))).first()
+    return None if row is None else _node(row)
+
+
+def find_by_paths(connection: Connection, paths: Iterable[str]) -> dict[str, Node]:
+    """The nodes at some paths, by path; paths without a node are left out."""
+    digests = [_digest(path) for path in paths]
+    rows = connection.execute(_NODES.where(nodes.c.path_digest.in_(digests)))
+    return {row.path: _node(row) for row in rows}
+
+
+def list_children(connection: Connection, parent_id: NodeId) -> Sequence[Node]:
+    """What a folder holds directly, in the order of code points of the names."""
+    rows = connection.execute(_NODES.where(nodes.c.parent_id == parent_id))
+    return sorted(map(_node, rows), key=lambda node: node.path)
+
+
+def has_children(connection: Connection, parent_id: NodeId) -> bool:
+    query = select(nodes.c.id).where(nodes.c.parent_id == parent_id).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def insert_node(
+    connection: Connection,
+    *,
+    parent_id: NodeId | None,
+    kind: NodeKind,
+    path: str,
+    owner_id: PrincipalId | None,
+    at: datetime,
+    language: str | None = None,
+    flavour: str | None = None,
+    size: int | None = None,
+) -> Node:
+    """Store a new node without a revision. Call under ``lock_tree``, when the path is free."""
+    number = NodeId(next_number(connection, "nodes"))
+    connection.execute(
+        insert(nodes).values(
+            id=number,
+            parent_id=parent_id,
+            kind=kind.value,
+            path=path,
+            path_digest=_digest(path),
+            language=language,
+            flavour=flavour,
+            owner_id=owner_id,
+            revision=0,
+            size=size,
+            created_at=at,
+            modified_at=at,
+        )
+    )
+    return Node(number, kind, path, language, flavour, owner_id, 0, size, at, at)
+
+
+def update_node(connection: Connection, node_id: NodeId, **values: Any) -> None:
+    connection.execute(update(nodes).where(nodes.c.id == node_id).values(**values))
+
+
+def delete_tree(connection: Connection, node_id: NodeId) -> None:
+    """Remove a node with everything below it, revisions and grants included."""
+    connection.execute(delete(nodes).where(nodes.c.id.in_(_tree(node_id))))
+
+
+def list_blob_keys(connection: Connection, node_id: NodeId) -> Sequence[str]:
+    """Where the revisions of a node, and of everything below it, are kept."""
+    query = select(revisions.c.blob_key).where(revisions.c.node_id.in_(_tree(node_id)))
+    return connection.execute(query).scalars().all()
+
+
+def insert_revision(
+    connection: Connection,
+    node: Node,
+    *,
+    blob_key: str,
+    creator_id: PrincipalId | None,
+    at: datetime,
+) -> int:
+    """Store the next revision of ``node`` as it was read under ``lock_tree``; its number."""
+    number = node.revision + 1
+    connection.execute(
+        insert(revisions).values(
+            node_id=node.id,
+            number=number,
+            blob_key=blob_key,
+            created_at=at,
+            creator_id=creator_id,
+        )
+    )
+    return number
+
+
+def find_revision(
+    connection: Connection,
+    node_id: NodeId,
+    *,
+    number: int | None = None,
+    at: datetime | None = None,
+) -> Revision | None:
+    """The revision of that number, else the newest one not later than ``at``, else the newest."""
+    query = _revisions(node_id)
+    if number is not None:
+        query = query.where(revisions.c.number == number)
+    if at is not None:
+        query = query.where(revisions.c.created_at <= at)
+    row = connection.execute(query.order_by(revisions.c.number.desc()).limit(1)).first()
+    return None if row is None else _revision(row)
+
+
+def list_revisions(connection: Connection, node_id: NodeId) -> Sequence[Revision]:
+    """All revisions of a node, newest first."""
+    rows = connection.execute(_revisions(node_id).order_by(revisions.c.number.desc()))
+    return [_revision(row) for row in rows]
+
+
+def remove_revisions_before(connection: Connection, node_id: NodeId, number: int) -> Sequence[str]:
+    """Forget the revisions older than ``number``; where they were kept."""
+    query = (
+        delete(revisions)
+        .where(revisions.c.node_id == node_id)
+        .where(revisions.c.number < number)
+        .returning(revisions.c.blob_key)
+    )
+    return connection.execute(query).scalars().all()
+
+
+def ensure_roots(connection: Connection, at: datetime) -> None:
+    """Make the folders that always exist. Call under ``lock_tree``."""
+    present = find_by_paths(connection, ROOTS)
+    for path in ROOTS:
+        if path not in present:
+            parent_id = None if path == "/" else present["/"].id
+            present[path] = insert_node(
+                connection,
+                parent_id=parent_id,
+                kind=NodeKind.FOLDER,
+                path=path,
+                owner_id=None,
+                at=at,
+            )
+
+
+def ensure_home(connection: Connection, user: Principal, at: datetime) -> None:
+    """Make the folder of a user. Call under ``lock_tree``."""
+    ensure_roots(connection, at)
+    path = f"/Users/{user.name}"
+    if find_by_path(connection, path) is None:
+        users = find_by_path(connection, "/Users")
+        assert users is not None
+        insert_node(
+            connection,
+            parent_id=users.id,
+            kind=NodeKind.FOLDER,
+            path=path,
+            owner_id=user.id,
+            at=at,
+        )
+
+
+def _tree(node_id: NodeId) -> Select[tuple[int]]:
+    tree = select(nodes.c.id).where(nodes.c.id == node_id).cte("tree", recursive=True)
+    below = select(nodes.c.id).join(tree, nodes.c.parent_id == tree.c.id)
+    return select(tree.union_all(below).c.id)
+
+
+def _revisions(node_id: NodeId) -> Select[Any]:
+    return select(
+        revisions.c.node_id,
+        revisions.c.number,
+        revisions.c.blob_key,
+        revisions.c.created_at,
+        revisions.c.creator_id,
+    ).where(revisions.c.node_id == node_id)
+
+
+def _digest(path: str) -> bytes:
+    return hashlib.sha256(path.encode()).digest()
+
+
+def _node(row: Row[Any]) -> Node:
+    return Node(
+        id=NodeId(row.id),
+        kind=NodeKind(row.kind),
+        path=row.path,
+        language=row.language,
+        flavour=row.flavour,
+        owner_id=None if row.owner_id is None else PrincipalId(row.owner_id),
+        revision=row.revision,
+        size=row.size,
+        created_at=row.created_at,
+        modified_at=row.modified_at,
+    )
+
+
+def _revision(row: Row[Any]) -> Revision:
+    return Revision(
+        node_id=NodeId(row.node_id),
+        number=row.number,
+        blob_key=row.blob_key,
+        created_at=row.created_at,
+        creator_id=None if row.creator_id is None else PrincipalId(row.creator_id),
+    )

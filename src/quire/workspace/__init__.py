@@ -1,0 +1,1 @@
+"""The tree of folders, notebooks and files, and the formats they come and go in."""
