@@ -1,0 +1,264 @@
+"""The one place that wires settings to stores, engine, dialects and pages, and serves them."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from quire.clock import Clock, SystemClock
+from quire.dialects.base import Dialect, Services, install_dialects
+from quire.dialects.databricks import databricks_dialect
+from quire.dialects.databricks.mapping import resolve_references, webhook_message
+from quire.engine.dispatcher import Dispatcher, DispatcherParts
+from quire.engine.jobs import Jobs
+from quire.engine.quota import Quota
+from quire.engine.recovery import Recovery
+from quire.engine.reports import Reports
+from quire.engine.results import Results
+from quire.engine.retention import Retention
+from quire.engine.runs import Runs
+from quire.engine.scheduler import Scheduler
+from quire.engine.transitions import Transitions
+from quire.identity.principals import Principals
+from quire.identity.run_tokens import RunTokens
+from quire.identity.tokens import Tokens, ensure_administrator
+from quire.ids import AttemptId
+from quire.internal.errors import render_error
+from quire.internal.reports import report_routes
+from quire.internal.runtime import runtime_router
+from quire.notify.destinations import Destinations
+from quire.notify.outbox import Outbox
+from quire.observe.health import health_routes
+from quire.observe.logs import configure_logs
+from quire.observe.metrics import Metrics
+from quire.placement.base import RunnerIdentity
+from quire.placement.local import LocalPlacement
+from quire.runner.spool import write_server_url
+from quire.settings import Settings
+from quire.store import runs as run_rows
+from quire.store.blobs import BlobStore
+from quire.store.database import Database
+from quire.store.journal import Journal
+from quire.store.values import read_value, write_value
+from quire.web.routes import web_router
+from quire.workspace.files import FileStore
+from quire.workspace.tree import Workspace
+
+__all__ = ["Server", "open_database", "serve"]
+
+_LOG = structlog.get_logger(__name__)
+_STOP_SECONDS = 5
+_RUN_TOKEN_SECRET = "run token secret"  # noqa: S105 - the name of a value, not the value
+
+
+def open_database(settings: Settings) -> Database:
+    """The database the settings name, at its present shape; made when there is none."""
+    settings.data_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+    database = Database(settings.database_url or f"sqlite:///{settings.data_dir / 'quire.db'}")
+    database.migrate()
+    return database
+
+
+class Server:
+    """A whole server without its socket: services, engine threads and the ASGI application."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        """Open the stores and bring them up to date. Raises Unavailable when one is away."""
+        self.settings = settings
+        self.clock = clock if clock is not None else SystemClock()
+        self.metrics = Metrics()
+        self.database = open_database(settings)
+        self.blobs = BlobStore.open(settings.blob_url, settings.data_dir / "blobs")
+        self.principals = Principals(self.database, self.clock)
+        self.tokens = Tokens(self.database, self.clock)
+        self.workspace = Workspace(self.database, self.blobs, self.clock)
+        self.files = FileStore(settings.files_dir)
+        self.destinations = Destinations(self.database, self.clock)
+        self.run_tokens = RunTokens(_shared_secret(self.database))
+        self.new_admin_token = ensure_administrator(self.database, self.clock, settings.admin_token)
+        self.url = ""
+        self._build_engine()
+        self.app = self._build_app()
+
+    def _build_engine(self) -> None:
+        settings, database, clock = self.settings, self.database, self.clock
+        self.placement = LocalPlacement(settings)
+        self.outbox = Outbox(
+            database,
+            clock,
+            self.destinations,
+            settings,
+            formats={"databricks": webhook_message},
+        )
+        self.transitions = Transitions(
+            clock, self.outbox, self.metrics, wake=lambda: self.dispatcher.loop.wake()
+        )
+        quota = Quota(settings)
+        self.runs = Runs(
+            database,
+            clock,
+            quota,
+            self.transitions,
+            may_see_notebook=self.workspace.may_see,
+            nudge=self._nudge,
+        )
+        self.jobs = Jobs(
+            database,
+            clock,
+            quota,
+            self.transitions,
+            self.outbox,
+            nudge=self._nudge,
+            wake_scheduler=lambda: self.scheduler.loop.wake(),
+        )
+        self.results = Results(self.blobs, Journal(database, self.blobs))
+        self.reports = Reports(database, self.blobs, clock, self.transitions, settings)
+        self.recovery = Recovery(
+            database,
+            clock,
+            self.transitions,
+            self.reports,
+            self.placement,
+            settings,
+            host=self.placement.host,
+        )
+        self.dispatcher = Dispatcher(
+            DispatcherParts(
+                database=database,
+                blobs=self.blobs,
+                workspace=self.workspace,
+                principals=self.principals,
+                placement=self.placement,
+                transitions=self.transitions,
+                run_tokens=self.run_tokens,
+                metrics=self.metrics,
+                clock=clock,
+                settings=settings,
+            ),
+            host=self.placement.host,
+            slots=self.placement.slots,
+            server_url=lambda: self.url,
+            resolvers={"databricks": resolve_references},
+        )
+        self.scheduler = Scheduler(
+            database, clock, quota, self.transitions, self.principals, settings
+        )
+        self.retention = Retention(database, self.blobs, clock, settings)
+
+    def _build_app(self) -> FastAPI:
+        services = Services(
+            jobs=self.jobs,
+            runs=self.runs,
+            results=self.results,
+            workspace=self.workspace,
+            principals=self.principals,
+            tokens=self.tokens,
+            destinations=self.destinations,
+            settings=self.settings,
+            clock=self.clock,
+        )
+        dialects: list[Dialect] = [databricks_dialect(services)]
+        app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=self._lifespan)
+        app.router.routes.extend(report_routes(self.reports, self.run_tokens))
+        app.router.routes.extend(health_routes(self.database, self.metrics))
+        app.include_router(
+            runtime_router(
+                self.run_tokens, self.principals, self.workspace, self.files, self.runs
+            )
+        )
+        app.include_router(web_router(services))
+        install_dialects(app, dialects, render_other=_render_other)
+        return app
+
+    @asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        self.start()
+        try:
+            yield
+        finally:
+            self.close()
+
+    def start(self) -> None:
+        """Start the engine. ``url`` must be where the application answers."""
+        self.settings.spool_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+        write_server_url(self.settings.spool_dir, self.url)
+        self.placement.start(self.recovery.departed)
+        self.recovery.adopt()
+        self.recovery.loop.start()
+        self.outbox.loop.start()
+        self.scheduler.loop.start()
+        self.retention.loop.start()
+        self.dispatcher.loop.start()
+
+    def close(self) -> None:
+        """Stop the engine. Runs at work go on in their runners."""
+        for loop in (
+            self.dispatcher.loop,
+            self.scheduler.loop,
+            self.retention.loop,
+            self.recovery.loop,
+            self.outbox.loop,
+        ):
+            loop.close()
+        self.placement.close()
+        self.database.close()
+
+    def _nudge(self, attempt_id: AttemptId) -> None:
+        with self.database.read() as connection:
+            row = run_rows.get_runner(connection, attempt_id)
+        if row is not None and row.host == self.placement.host:
+            self.placement.nudge(RunnerIdentity(row.host, row.pid, row.started))
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises OSError when the port is taken, Unavailable."""
+    configure_logs(settings.log_level)
+    listener = socket.create_server((settings.host, settings.port), backlog=1024)
+    try:
+        server = Server(settings)
+        server.url = _local_url(listener)
+        if server.new_admin_token is not None:
+            print(f"Administrator token (shown once): {server.new_admin_token}", flush=True)
+        print(f"Quire listens on {server.url}", flush=True)
+        config = uvicorn.Config(
+            server.app,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=_STOP_SECONDS,
+            server_header=False,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        listener.close()
+
+
+def _local_url(listener: socket.socket) -> str:
+    """Where runners on this machine reach the server."""
+    host, port = listener.getsockname()[:2]
+    if host == "0.0.0.0":  # noqa: S104 - compared, not bound
+        host = "127.0.0.1"
+    elif host == "::":
+        host = "::1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _shared_secret(database: Database) -> bytes:
+    """The key that signs run tokens; made once, the same for all servers on this database."""
+    with database.write() as connection:
+        known = read_value(connection, _RUN_TOKEN_SECRET)
+        if known is None:
+            known = secrets.token_hex(32)
+            write_value(connection, _RUN_TOKEN_SECRET, known)
+    return bytes.fromhex(known)
+
+
+def _render_other(error: Exception, _: Request) -> Response:
+    return render_error(error)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from quire.engine.codec import definition_from_json, definition_to_json
+from quire.engine.models import (
+    Isolation,
+    JobDefinition,
+    NotebookTask,
+    NotificationEvent,
+    NotificationPolicy,
+    NotificationTarget,
+    Overlap,
+    Schedule,
+    TargetKind,
+)
+
+_FULL = JobDefinition(
+    task=NotebookTask(
+        path="/Users/a@b.c/n", revision_at=datetime(2026, 1, 2, tzinfo=UTC), parameters={"a": "1"}
+    ),
+    name="nightly",
+    timeout_seconds=3.5,
+    max_retries=-1,
+    min_retry_interval_seconds=2.0,
+    retry_on_timeout=True,
+    schedule=Schedule("0 0 0 * * ?", "UTC", paused=True),
+    max_concurrent_runs=7,
+    overlap=Overlap.QUEUE,
+    notifications=NotificationPolicy(
+        targets={
+            NotificationEvent.START: (NotificationTarget(TargetKind.EMAIL, "a@b.c"),),
+            NotificationEvent.FAILURE: (NotificationTarget(TargetKind.DESTINATION, "id"),),
+        },
+        silent_when_skipped=True,
+        duration_warning_seconds=5.0,
+        format="databricks",
+    ),
+    isolation=Isolation.IN_PLACE,
+    environment={"A": "b"},
+    notices=("no such machine here",),
+    vendor={"databricks": {"new_cluster": {"num_workers": 3}}},
+)
+
+
+@pytest.mark.parametrize(
+    "definition", [JobDefinition(task=NotebookTask(path="/a")), _FULL], ids=["bare", "full"]
+)
+def test_a_definition_survives_storage(definition: JobDefinition) -> None:
+    stored = json.loads(json.dumps(definition_to_json(definition)))
+    assert definition_from_json(stored) == definition
