@@ -27,6 +27,7 @@ from quire.engine.retention import Retention
 from quire.engine.runs import Runs
 from quire.engine.scheduler import Scheduler
 from quire.engine.transitions import Transitions
+from quire.errors import Unavailable
 from quire.identity.principals import Principals
 from quire.identity.run_tokens import RunTokens
 from quire.identity.tokens import Tokens, ensure_administrator
@@ -34,11 +35,12 @@ from quire.ids import AttemptId
 from quire.internal.errors import render_error
 from quire.internal.reports import report_routes
 from quire.internal.runtime import runtime_router
+from quire.loop import BackgroundLoop
 from quire.notify.destinations import Destinations
 from quire.notify.outbox import Outbox
-from quire.observe.health import health_routes
-from quire.observe.logs import configure_logs
-from quire.observe.metrics import Metrics
+from quire.observe.health import Check, Health, observe_routes
+from quire.observe.logs import configure_logging
+from quire.observe.metrics import Metrics, MetricsMiddleware
 from quire.placement.base import RunnerIdentity
 from quire.placement.local import LocalPlacement
 from quire.runner.spool import write_server_url
@@ -48,7 +50,7 @@ from quire.store.blobs import BlobStore
 from quire.store.database import Database
 from quire.store.journal import Journal
 from quire.store.values import read_value, write_value
-from quire.web.routes import web_router
+from quire.web.pages import Pages
 from quire.workspace.files import FileStore
 from quire.workspace.tree import Workspace
 
@@ -168,14 +170,20 @@ class Server:
         dialects: list[Dialect] = [databricks_dialect(services)]
         app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=self._lifespan)
         app.router.routes.extend(report_routes(self.reports, self.run_tokens))
-        app.router.routes.extend(health_routes(self.database, self.metrics))
+        self.metrics.watch_states(self._count_states)
+        app.router.routes.extend(observe_routes(Health(self._checks()), self.metrics))
         app.include_router(
-            runtime_router(
-                self.run_tokens, self.principals, self.workspace, self.files, self.runs
-            )
+            runtime_router(self.run_tokens, self.principals, self.workspace, self.files, self.runs)
         )
-        app.include_router(web_router(services))
-        install_dialects(app, dialects, render_other=_render_other)
+        pages = Pages(services)
+        app.include_router(pages.router())
+
+        def render_other(error: Exception, request: Request) -> Response:
+            internal = request.url.path.startswith("/internal/")
+            return render_error(error) if internal else pages.render_error(error, request)
+
+        install_dialects(app, dialects, render_other=render_other)
+        app.add_middleware(MetricsMiddleware, metrics=self.metrics)
         return app
 
     @asynccontextmanager
@@ -200,16 +208,34 @@ class Server:
 
     def close(self) -> None:
         """Stop the engine. Runs at work go on in their runners."""
-        for loop in (
+        for loop in self._loops():
+            loop.close()
+        self.placement.close()
+        self.database.close()
+
+    def _checks(self) -> dict[str, Check]:
+        def database() -> None:
+            self._count_states()
+
+        def engine() -> None:
+            stopped = [each.name for each in self._loops() if not each.is_alive]
+            if stopped:
+                raise Unavailable(f"Not running: {', '.join(stopped)}.")
+
+        return {"database": database, "engine": engine}
+
+    def _count_states(self) -> dict[str, int]:
+        with self.database.read() as connection:
+            return run_rows.count_by_active_state(connection)
+
+    def _loops(self) -> tuple[BackgroundLoop, ...]:
+        return (
             self.dispatcher.loop,
             self.scheduler.loop,
             self.retention.loop,
             self.recovery.loop,
             self.outbox.loop,
-        ):
-            loop.close()
-        self.placement.close()
-        self.database.close()
+        )
 
     def _nudge(self, attempt_id: AttemptId) -> None:
         with self.database.read() as connection:
@@ -220,7 +246,7 @@ class Server:
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError when the port is taken, Unavailable."""
-    configure_logs(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     listener = socket.create_server((settings.host, settings.port), backlog=1024)
     try:
         server = Server(settings)
@@ -258,7 +284,3 @@ def _shared_secret(database: Database) -> bytes:
             known = secrets.token_hex(32)
             write_value(connection, _RUN_TOKEN_SECRET, known)
     return bytes.fromhex(known)
-
-
-def _render_other(error: Exception, _: Request) -> Response:
-    return render_error(error)

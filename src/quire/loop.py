@@ -31,6 +31,15 @@ class BackgroundLoop:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    @property
     def stopping(self) -> bool:
         """Whether the loop was told to stop; long rounds look at it."""
         return self._stopping.is_set()

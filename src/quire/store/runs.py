@@ -33,6 +33,7 @@ __all__ = [
     "RunnerRow",
     "count_active",
     "count_active_of_job",
+    "count_by_active_state",
     "find_by_token",
     "get_attempt",
     "get_run",
@@ -330,6 +331,14 @@ def find_by_token(connection: Connection, token: str) -> tuple[RunId, bool] | No
 
 def count_active(connection: Connection) -> int:
     return int(connection.execute(select(func.count()).where(_ACTIVE_RUN)).scalar_one())
+
+
+def count_by_active_state(connection: Connection) -> dict[str, int]:
+    """How many active runs are in each state; states without any are left out."""
+    rows = connection.execute(
+        select(runs.c.state, func.count()).where(_ACTIVE_RUN).group_by(runs.c.state)
+    )
+    return {state: number for state, number in rows}
 
 
 def count_active_of_job(connection: Connection, job_id: JobId) -> int:
