@@ -336,9 +336,11 @@ def count_active(connection: Connection) -> int:
 def count_by_active_state(connection: Connection) -> dict[str, int]:
     """How many active runs are in each state; states without any are left out."""
     rows = connection.execute(
-        select(runs.c.state, func.count()).where(_ACTIVE_RUN).group_by(runs.c.state)
+        select(runs.c.state, func.count().label("number"))
+        .where(_ACTIVE_RUN)
+        .group_by(runs.c.state)
     )
-    return {state: number for state, number in rows}
+    return {row.state: row.number for row in rows}
 
 
 def count_active_of_job(connection: Connection, job_id: JobId) -> int:
