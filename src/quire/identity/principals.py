@@ -61,7 +61,10 @@ class Principals:
     def create_service(self, name: str, *, role: Role = Role.MEMBER) -> Principal:
         """Make a principal for a program; it has no folder. Raises as :meth:`create_user` does."""
         with self._database.write() as connection:
-            return self._insert(connection, PrincipalKind.SERVICE, name, role)
+            service = self._insert(connection, PrincipalKind.SERVICE, name, role)
+            lock_tree(connection)
+            node_rows.ensure_roots(connection, self._clock.now())
+            return service
 
     def get(self, principal_id: PrincipalId) -> Principal:
         """Raises NotFound."""

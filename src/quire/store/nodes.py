@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
+from quire.errors import AlreadyExists
 from quire.identity.models import Principal
 from quire.ids import NodeId, PrincipalId
 from quire.store.database import next_number
@@ -200,10 +201,14 @@ def ensure_roots(connection: Connection, at: datetime) -> None:
 
 
 def ensure_home(connection: Connection, user: Principal, at: datetime) -> None:
-    """Make the folder of a user. Call under ``lock_tree``."""
+    """Make the folder of a user, or give them the folder that is there. Call under ``lock_tree``.
+
+    Raises AlreadyExists when something else than a folder is there.
+    """
     ensure_roots(connection, at)
     path = f"/Users/{user.name}"
-    if find_by_path(connection, path) is None:
+    present = find_by_path(connection, path)
+    if present is None:
         users = find_by_path(connection, "/Users")
         assert users is not None
         insert_node(
@@ -214,6 +219,10 @@ def ensure_home(connection: Connection, user: Principal, at: datetime) -> None:
             owner_id=user.id,
             at=at,
         )
+    elif present.kind is NodeKind.FOLDER:
+        update_node(connection, present.id, owner_id=user.id)
+    else:
+        raise AlreadyExists(f"{path} is a {present.kind}, so {user.name} can have no folder there.")
 
 
 def _tree(node_id: NodeId) -> Select[tuple[int]]:

@@ -140,7 +140,7 @@ nodes = Table(
     Column("path", Text, nullable=False),  # absolute; "/" is the root
     # SHA-256 of the path: PostgreSQL indexes no text as long as a path may be.
     Column("path_digest", LargeBinary(32), nullable=False, unique=True),
-    Column("language", String(16)),  # notebooks: python, sql, scala, r, ...
+    Column("language", String(64)),  # notebooks: python, sql, scala, r, ...
     Column("flavour", String(16)),  # notebooks: whose conventions it follows
     Column("owner_id", ForeignKey("principals.id")),
     Column("revision", Integer, nullable=False, server_default="0"),  # newest revision's number

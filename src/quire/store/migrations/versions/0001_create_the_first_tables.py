@@ -144,7 +144,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
         sa.Column("path_digest", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("language", sa.String(length=16), nullable=True),
+        sa.Column("language", sa.String(length=64), nullable=True),
         sa.Column("flavour", sa.String(length=16), nullable=True),
         sa.Column("owner_id", _ID, nullable=True),
         sa.Column("revision", sa.Integer(), server_default="0", nullable=False),

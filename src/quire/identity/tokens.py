@@ -1,0 +1,159 @@
+"""API tokens: made, shown once, checked, revoked. How one travels in a request is the dialects'."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from quire.clock import Clock
+from quire.errors import ExpiredCredential, InvalidCredential, InvalidValue, NotFound
+from quire.identity.models import PrincipalKind, TokenInfo
+from quire.identity.principals import Principal
+from quire.ids import PrincipalId
+from quire.store import principals as principal_rows
+from quire.store import tokens as token_rows
+from quire.store.database import Database
+from quire.store.locks import lock_names
+
+__all__ = ["TokenInfo", "Tokens", "digest_of"]
+
+_PREFIX = "quire_"
+_SECRET_BYTES = 32
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_SECRET_LENGTH = 43  # digits of base 62 that 32 bytes take
+_LONGEST_COMMENT = 1000
+_LONGEST_LIFE_SECONDS = 100 * 365 * 86400
+_LONGEST_TOKEN = 4096
+
+
+class Tokens:
+    """The API tokens of this server."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def create(
+        self,
+        principal_id: PrincipalId,
+        *,
+        comment: str = "",
+        lifetime_seconds: float | None = None,
+        scopes: Collection[str] | None = None,
+    ) -> tuple[str, TokenInfo]:
+        """A new token, which nobody can read again, and what may be shown of it.
+
+        ``lifetime_seconds`` None: it never expires. ``scopes`` None: everything its principal may
+        do; their meaning is the dialects'. Raises NotFound for an unknown principal, InvalidValue
+        for a group, a disabled principal, a comment over 1000 characters, a lifetime that is not
+        positive or over 100 years.
+        """
+        with self._database.write() as connection:
+            return self.create_in(
+                connection,
+                principal_id,
+                comment=comment,
+                lifetime_seconds=lifetime_seconds,
+                scopes=scopes,
+            )
+
+    def create_in(
+        self,
+        connection: Connection,
+        principal_id: PrincipalId,
+        *,
+        comment: str = "",
+        lifetime_seconds: float | None = None,
+        scopes: Collection[str] | None = None,
+        text: str | None = None,
+    ) -> tuple[str, TokenInfo]:
+        """:meth:`create` as a part of the caller's transaction; ``text`` presets the token."""
+        principal = principal_rows.get_principal(connection, principal_id)
+        if principal is None:
+            raise NotFound("principal", principal_id)
+        if principal.kind is PrincipalKind.GROUP:
+            raise InvalidValue("user", f"{principal.name} is a group; groups have no tokens.")
+        if principal.disabled_at is not None:
+            raise InvalidValue("user", f"{principal.name} is disabled.")
+        if len(comment) > _LONGEST_COMMENT or "\x00" in comment:
+            raise InvalidValue("comment", f"it is over {_LONGEST_COMMENT} characters or has a NUL.")
+        if scopes is not None and not all(scopes):
+            raise InvalidValue("scopes", "a scope is empty.")
+        now = self._clock.now()
+        expires_at = None
+        if lifetime_seconds is not None:
+            if not 0 < lifetime_seconds <= _LONGEST_LIFE_SECONDS:
+                raise InvalidValue(
+                    "lifetime_seconds", f"it must be over 0 and at most {_LONGEST_LIFE_SECONDS}."
+                )
+            expires_at = now + timedelta(seconds=lifetime_seconds)
+        token = text if text is not None else _new_token()
+        lock_names(connection)
+        info = token_rows.insert_token(
+            connection,
+            principal_id=principal_id,
+            digest=digest_of(token),
+            comment=comment,
+            scopes=None if scopes is None else sorted(set(scopes)),
+            at=now,
+            expires_at=expires_at,
+        )
+        return token, info
+
+    def revoke(self, token_id: int) -> TokenInfo:
+        """Make a token fail from now on. Raises NotFound, also when it is revoked already."""
+        with self._database.write() as connection:
+            info = token_rows.get_token(connection, token_id)
+            if info is None or info.revoked_at is not None:
+                raise NotFound("token", token_id)
+            token_rows.set_revoked(connection, token_id, self._clock.now())
+            return info
+
+    def get(self, token_id: int) -> TokenInfo:
+        """Raises NotFound, also for a revoked one."""
+        with self._database.read() as connection:
+            info = token_rows.get_token(connection, token_id)
+        if info is None or info.revoked_at is not None:
+            raise NotFound("token", token_id)
+        return info
+
+    def list(self, principal_id: PrincipalId | None = None) -> Sequence[TokenInfo]:
+        """Tokens that were not revoked, expired ones included, oldest first."""
+        with self._database.read() as connection:
+            return token_rows.list_tokens(connection, principal_id)
+
+    def authenticate(self, text: str) -> Principal:
+        """Whom a token stands for, with its scopes.
+
+        Raises InvalidCredential when it is unknown, revoked or its principal is disabled,
+        ExpiredCredential when its time is over.
+        """
+        if len(text) > _LONGEST_TOKEN:
+            raise InvalidCredential
+        with self._database.read() as connection:
+            found = token_rows.find_credential(connection, digest_of(text))
+        if found is None or found.revoked_at is not None:
+            raise InvalidCredential
+        if found.principal.disabled_at is not None:
+            raise InvalidCredential("The principal of this token is disabled.")
+        if found.expires_at is not None and found.expires_at <= self._clock.now():
+            raise ExpiredCredential
+        return found.principal
+
+
+def digest_of(text: str) -> bytes:
+    """What is stored of a token. It is random and long, so a fast digest is enough."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def _new_token() -> str:
+    number = int.from_bytes(secrets.token_bytes(_SECRET_BYTES), "big")
+    digits = []
+    for _ in range(_SECRET_LENGTH):
+        number, digit = divmod(number, len(_ALPHABET))
+        digits.append(_ALPHABET[digit])
+    return _PREFIX + "".join(reversed(digits))
