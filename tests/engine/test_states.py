@@ -34,7 +34,7 @@ def test_a_forbidden_move_names_both_states() -> None:
 
 
 def test_every_state_is_active_or_terminal() -> None:
-    assert ACTIVE | TERMINAL == set(State)
+    assert set(State) == ACTIVE | TERMINAL
     assert not ACTIVE & TERMINAL
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from quire.clock import Clock
-from quire.engine.cron import CronExpression, resolve_timezone
+from quire.engine import cron
 from quire.engine.models import Job, JobDefinition, Schedule
 from quire.engine.quota import Quota
 from quire.engine.transitions import JOB_COUNTER, Transitions
@@ -138,8 +138,8 @@ def next_fire_at(schedule: Schedule | None, after: datetime) -> datetime | None:
     """When a schedule fires next, strictly after a moment. Raises InvalidValue when it is bad."""
     if schedule is None:
         return None
-    zone = resolve_timezone(schedule.timezone)
-    expression = CronExpression.parse(schedule.cron)
+    zone = cron.resolve_timezone(schedule.timezone)
+    expression = cron.parse(schedule.cron)
     return None if schedule.paused else expression.next_after(after, zone)
 
 
