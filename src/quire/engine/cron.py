@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from quire.errors import InvalidValue
 
-__all__ = ["CronExpression", "parse", "resolve_timezone"]
+__all__ = ["CronExpression", "resolve_timezone"]
 
 _SEARCH_YEARS = 100
 _LONGEST_TEXT = 1024
@@ -122,6 +122,39 @@ class CronExpression:
     months: tuple[int, ...]
     years: frozenset[int]
 
+    @classmethod
+    def parse(cls, text: str) -> CronExpression:
+        """Read a Quartz expression: seconds minutes hours day-of-month month day-of-week [year].
+
+        Raises InvalidValue for field ``cron``, saying which part is wrong and why. Source: Databricks
+        contract 5; behaviour measured against Quartz 2.3.2.
+        """
+        if len(text) > _LONGEST_TEXT:
+            raise _invalid(f"the expression is longer than {_LONGEST_TEXT} characters.")
+        parts = re.split(r"[ \t]+", text.strip(" \t").upper()) if text.strip(" \t") else []
+        if len(parts) not in (6, 7):
+            raise _invalid(
+                f"{text!r} has {len(parts)} fields; six or seven are needed: seconds minutes hours "
+                "day-of-month month day-of-week [year]."
+            )
+        seconds, minutes, hours, day_of_month, month, day_of_week = parts[:6]
+        if (day_of_month == "?") == (day_of_week == "?"):
+            raise _invalid("exactly one of day-of-month and day-of-week must be '?'.")
+        days: _DaysOfMonth | _DaysOfWeek = (
+            _parse_days_of_week(day_of_week)
+            if day_of_month == "?"
+            else _parse_days_of_month(day_of_month)
+        )
+        return cls(
+            text=text,
+            seconds=tuple(sorted(_parse_values(_SECONDS, seconds))),
+            minutes=tuple(sorted(_parse_values(_MINUTES, minutes))),
+            hours=tuple(sorted(_parse_values(_HOURS, hours))),
+            days=days,
+            months=tuple(sorted(_parse_values(_MONTH, month))),
+            years=_parse_values(_YEAR, parts[6] if len(parts) == 7 else "*"),
+        )
+
     def next_after(self, moment: datetime, zone: tzinfo) -> datetime | None:
         """The first fire time later than ``moment``, in UTC; None when there is none.
 
@@ -167,39 +200,6 @@ class CronExpression:
                 for second in self.seconds:
                     if (hour, minute, second) >= (first.hour, first.minute, first.second):
                         yield time(hour, minute, second)
-
-
-def parse(text: str) -> CronExpression:
-    """Read a Quartz expression: seconds minutes hours day-of-month month day-of-week [year].
-
-    Raises InvalidValue for field ``cron``, saying which part is wrong and why. Source: Databricks
-    contract 5; behaviour measured against Quartz 2.3.2.
-    """
-    if len(text) > _LONGEST_TEXT:
-        raise _invalid(f"the expression is longer than {_LONGEST_TEXT} characters.")
-    parts = re.split(r"[ \t]+", text.strip(" \t").upper()) if text.strip(" \t") else []
-    if len(parts) not in (6, 7):
-        raise _invalid(
-            f"{text!r} has {len(parts)} fields; six or seven are needed: seconds minutes hours "
-            "day-of-month month day-of-week [year]."
-        )
-    seconds, minutes, hours, day_of_month, month, day_of_week = parts[:6]
-    if (day_of_month == "?") == (day_of_week == "?"):
-        raise _invalid("exactly one of day-of-month and day-of-week must be '?'.")
-    days: _DaysOfMonth | _DaysOfWeek = (
-        _parse_days_of_week(day_of_week)
-        if day_of_month == "?"
-        else _parse_days_of_month(day_of_month)
-    )
-    return CronExpression(
-        text=text,
-        seconds=tuple(sorted(_parse_values(_SECONDS, seconds))),
-        minutes=tuple(sorted(_parse_values(_MINUTES, minutes))),
-        hours=tuple(sorted(_parse_values(_HOURS, hours))),
-        days=days,
-        months=tuple(sorted(_parse_values(_MONTH, month))),
-        years=_parse_values(_YEAR, parts[6] if len(parts) == 7 else "*"),
-    )
 
 
 def _parse_days_of_month(text: str) -> _DaysOfMonth:
