@@ -1,0 +1,117 @@
+"""Plain scripts: Python, SQL, Scala and R files without a vendor's header.
+
+Owns: reading a script as one cell, or as several when it is written in percent format, and writing
+one.
+Does not own: Databricks source, which has a header of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from quire.errors import InvalidValue
+from quire.workspace.formats.document import (
+    LANGUAGES,
+    Language,
+    check,
+    code_cell,
+    decode,
+    encode,
+    give_cell_ids,
+    language_of,
+    new_notebook,
+)
+
+__all__ = ["read", "write"]
+
+
+def read(data: bytes, language: str = "python") -> dict[str, Any]:
+    """The notebook of a script: one code cell, or the cells between percent markers (``# %%``).
+
+    Raises InvalidValue("content") when the file is not UTF-8 text or its percent header cannot be read,
+    and InvalidValue("language") for an unknown language.
+    """
+    known = _language(language)
+    text = decode(data).replace("\r\n", "\n")
+    if not _has_markers(text, known):
+        cells = [code_cell(text.removesuffix("\n"))] if text.strip() else []
+        return check(new_notebook(language, "plain", cells))
+    return _read_percent(text, known)
+
+
+def write(notebook: Mapping[str, Any]) -> bytes:
+    """The notebook as a script of its language.
+
+    A single code cell without metadata is written as it is; anything else in percent format, which
+    keeps cell kinds and cell metadata, and loses outputs and the notebook's metadata.
+
+    Raises InvalidValue("language") when the language has no script form.
+    """
+    known = _language(language_of(notebook))
+    cells = notebook["cells"]
+    if not cells:
+        return b""
+    first = cells[0]
+    if len(cells) == 1 and first["cell_type"] == "code" and not first["metadata"]:
+        source: str = first["source"]
+        if source.strip() and not _has_markers(source, known):
+            return encode(source + "\n")
+    return encode(_write_percent(notebook, known))
+
+
+def _language(name: str) -> Language:
+    if name not in LANGUAGES:
+        raise InvalidValue("language", f"{name} has no script form.", allowed=tuple(LANGUAGES))
+    return LANGUAGES[name]
+
+
+def _has_markers(text: str, language: Language) -> bool:
+    marker = rf"^{re.escape(language.comment)} ?%%(?:\s|$)"
+    return re.search(marker, text, re.MULTILINE) is not None
+
+
+def _percent_form(language: Language) -> dict[str, str]:
+    return {"extension": language.source_extension, "format_name": "percent"}
+
+
+def _read_percent(text: str, language: Language) -> dict[str, Any]:
+    import jupytext  # only scripts in percent format need it
+
+    try:
+        parsed = jupytext.reads(text, fmt=_percent_form(language))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidValue("content", f"the percent script cannot be read ({error}).") from error
+    cells = [_plain(cell) for cell in parsed.cells]
+    for cell in cells:
+        cell.pop("id", None)  # random; ids by position make an import repeatable
+        cell["metadata"].pop("lines_to_next_cell", None)
+    notebook = new_notebook(language.name, "plain", cells)
+    give_cell_ids(notebook["cells"])
+    return check(notebook)
+
+
+def _write_percent(notebook: Mapping[str, Any], language: Language) -> str:
+    import jupytext  # only scripts in percent format need it
+    import nbformat  # read with jupytext, and heavier
+
+    document = _plain(notebook)
+    for cell in document["cells"]:
+        cell["metadata"].pop("quire", None)
+    document["metadata"] = {
+        "language_info": {"name": language.name},
+        "jupytext": {"notebook_metadata_filter": "-all", "cell_metadata_filter": "all"},
+    }
+    copy = nbformat.from_dict(document)  # type: ignore[no-untyped-call]
+    written: str = jupytext.writes(copy, fmt=_percent_form(language))
+    return written
+
+
+def _plain(value: Any) -> Any:
+    """A copy made of plain dictionaries and lists."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
