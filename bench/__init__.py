@@ -1,0 +1,1 @@
+"""Measures Quire against papermill and nbclient, on the same machine in the same run."""
