@@ -11,7 +11,7 @@ from __future__ import annotations
 import calendar
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import cache
 from importlib.resources import files
@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from quire.errors import InvalidValue
 
-__all__ = ["CronExpression", "resolve_timezone"]
+__all__ = ["CronExpression", "parse", "resolve_timezone"]
 
 _SEARCH_YEARS = 100
 _LONGEST_TEXT = 1024
@@ -31,7 +31,7 @@ _SATURDAY = 7
 
 
 @dataclass(frozen=True)
-class _Field:
+class _Position:
     """The values one position of an expression may hold."""
 
     name: str
@@ -41,13 +41,13 @@ class _Field:
     names: tuple[str, ...] = ()  # the first one means ``least``
 
 
-_SECONDS = _Field("seconds", 0, 59, 59)
-_MINUTES = _Field("minutes", 0, 59, 59)
-_HOURS = _Field("hours", 0, 23, 23)
-_DAY_OF_MONTH = _Field("day-of-month", 1, 31, 31)
-_MONTH = _Field("month", 1, 12, 12, _MONTHS)
-_DAY_OF_WEEK = _Field("day-of-week", 1, 7, 7, _WEEKDAYS)
-_YEAR = _Field("year", 1970, 2299, 2299)
+_SECONDS = _Position("seconds", 0, 59, 59)
+_MINUTES = _Position("minutes", 0, 59, 59)
+_HOURS = _Position("hours", 0, 23, 23)
+_DAY_OF_MONTH = _Position("day-of-month", 1, 31, 31)
+_MONTH = _Position("month", 1, 12, 12, _MONTHS)
+_DAY_OF_WEEK = _Position("day-of-week", 1, 7, 7, _WEEKDAYS)
+_YEAR = _Position("year", 1970, 2299, 2299)
 
 _STEPPED = re.compile(
     r"""(?: (?P<every>\*)
@@ -114,46 +114,13 @@ class _DaysOfWeek:
 class CronExpression:
     """A parsed expression. Compare by meaning; ``text`` is what was written."""
 
-    text: str
+    text: str = field(compare=False)
     seconds: tuple[int, ...]
     minutes: tuple[int, ...]
     hours: tuple[int, ...]
     days: _DaysOfMonth | _DaysOfWeek
     months: tuple[int, ...]
     years: frozenset[int]
-
-    @classmethod
-    def parse(cls, text: str) -> CronExpression:
-        """Read a Quartz expression: seconds minutes hours day-of-month month day-of-week [year].
-
-        Raises InvalidValue for field ``cron``, saying which part is wrong and why. Source: Databricks
-        contract 5; behaviour measured against Quartz 2.3.2.
-        """
-        if len(text) > _LONGEST_TEXT:
-            raise _invalid(f"the expression is longer than {_LONGEST_TEXT} characters.")
-        parts = re.split(r"[ \t]+", text.strip(" \t").upper()) if text.strip(" \t") else []
-        if len(parts) not in (6, 7):
-            raise _invalid(
-                f"{text!r} has {len(parts)} fields; six or seven are needed: seconds minutes hours "
-                "day-of-month month day-of-week [year]."
-            )
-        seconds, minutes, hours, day_of_month, month, day_of_week = parts[:6]
-        if (day_of_month == "?") == (day_of_week == "?"):
-            raise _invalid("exactly one of day-of-month and day-of-week must be '?'.")
-        days: _DaysOfMonth | _DaysOfWeek = (
-            _parse_days_of_week(day_of_week)
-            if day_of_month == "?"
-            else _parse_days_of_month(day_of_month)
-        )
-        return cls(
-            text=text,
-            seconds=tuple(sorted(_parse_values(_SECONDS, seconds))),
-            minutes=tuple(sorted(_parse_values(_MINUTES, minutes))),
-            hours=tuple(sorted(_parse_values(_HOURS, hours))),
-            days=days,
-            months=tuple(sorted(_parse_values(_MONTH, month))),
-            years=_parse_values(_YEAR, parts[6] if len(parts) == 7 else "*"),
-        )
 
     def next_after(self, moment: datetime, zone: tzinfo) -> datetime | None:
         """The first fire time later than ``moment``, in UTC; None when there is none.
@@ -202,6 +169,39 @@ class CronExpression:
                         yield time(hour, minute, second)
 
 
+def parse(text: str) -> CronExpression:
+    """Read a Quartz expression: seconds minutes hours day-of-month month day-of-week [year].
+
+    Raises InvalidValue for field ``cron``, saying which part is wrong and why. Source: Databricks
+    contract 5; behaviour measured against Quartz 2.3.2.
+    """
+    if len(text) > _LONGEST_TEXT:
+        raise _invalid(f"the expression is longer than {_LONGEST_TEXT} characters.")
+    parts = re.split(r"[ \t]+", text.strip(" \t").upper()) if text.strip(" \t") else []
+    if len(parts) not in (6, 7):
+        raise _invalid(
+            f"{text!r} has {len(parts)} fields; six or seven are needed: seconds minutes hours "
+            "day-of-month month day-of-week [year]."
+        )
+    seconds, minutes, hours, day_of_month, month, day_of_week = parts[:6]
+    if (day_of_month == "?") == (day_of_week == "?"):
+        raise _invalid("exactly one of day-of-month and day-of-week must be '?'.")
+    days: _DaysOfMonth | _DaysOfWeek = (
+        _parse_days_of_week(day_of_week)
+        if day_of_month == "?"
+        else _parse_days_of_month(day_of_month)
+    )
+    return CronExpression(
+        text=text,
+        seconds=tuple(sorted(_parse_values(_SECONDS, seconds))),
+        minutes=tuple(sorted(_parse_values(_MINUTES, minutes))),
+        hours=tuple(sorted(_parse_values(_HOURS, hours))),
+        days=days,
+        months=tuple(sorted(_parse_values(_MONTH, month))),
+        years=_parse_values(_YEAR, parts[6] if len(parts) == 7 else "*"),
+    )
+
+
 def _parse_days_of_month(text: str) -> _DaysOfMonth:
     if "L" in text:
         match = _LAST_DAY.fullmatch(text)
@@ -245,51 +245,51 @@ def _parse_days_of_week(text: str) -> _DaysOfWeek:
     return _DaysOfWeek(frozenset(days), nth=nth)
 
 
-def _parse_values(field: _Field, text: str) -> frozenset[int]:
-    return frozenset().union(*(_parse_element(field, element) for element in text.split(",")))
+def _parse_values(position: _Position, text: str) -> frozenset[int]:
+    return frozenset().union(*(_parse_element(position, element) for element in text.split(",")))
 
 
-def _parse_element(field: _Field, text: str) -> frozenset[int]:
+def _parse_element(position: _Position, text: str) -> frozenset[int]:
     match = _STEPPED.fullmatch(text)
     if match is None or not text:
-        raise _wrong(field, text, "it is not a value, a range or a step")
+        raise _wrong(position, text, "it is not a value, a range or a step")
     step = 1 if match["step"] is None else int(match["step"])
     if match["first"] is None:
-        if step > field.largest_step:
-            raise _wrong(field, text, f"the step is at most {field.largest_step}")
-        return frozenset(range(field.least, field.most + 1, max(step, 1)))
-    first = _parse_value(field, match["first"])
+        if step > position.largest_step:
+            raise _wrong(position, text, f"the step is at most {position.largest_step}")
+        return frozenset(range(position.least, position.most + 1, max(step, 1)))
+    first = _parse_value(position, match["first"])
     named = match["first"].isalpha()
     if match["step"] is not None and named:
-        raise _wrong(field, text, "a step needs numbers, not names")
+        raise _wrong(position, text, "a step needs numbers, not names")
     if match["last"] is None:
         if match["step"] is None or step == 0:
             return frozenset({first})
-        if step > field.largest_step:
-            raise _wrong(field, text, f"the step is at most {field.largest_step}")
-        return frozenset(range(first, field.most + 1, step))
+        if step > position.largest_step:
+            raise _wrong(position, text, f"the step is at most {position.largest_step}")
+        return frozenset(range(first, position.most + 1, step))
     if match["last"].isalpha() != named:
-        raise _wrong(field, text, "a range has two names or two numbers")
-    last = _parse_value(field, match["last"])
+        raise _wrong(position, text, "a range has two names or two numbers")
+    last = _parse_value(position, match["last"])
     if step == 0:
         return frozenset({first})
-    if first > last and field is _YEAR:
-        raise _wrong(field, text, "the first year is later than the last")
-    count = field.most - field.least + 1
+    if first > last and position is _YEAR:
+        raise _wrong(position, text, "the first year is later than the last")
+    count = position.most - position.least + 1
     span = (last - first) % count
     return frozenset(
-        field.least + (first - field.least + distance) % count
+        position.least + (first - position.least + distance) % count
         for distance in range(0, span + 1, step)
     )
 
 
-def _parse_value(field: _Field, text: str) -> int:
-    if text in field.names:
-        return field.least + field.names.index(text)
+def _parse_value(position: _Position, text: str) -> int:
+    if text in position.names:
+        return position.least + position.names.index(text)
     if not text.isdigit():
-        raise _wrong(field, text, "there is no such name")
-    if len(text) > 9 or not field.least <= int(text) <= field.most:
-        raise _wrong(field, text, f"values are {field.least} to {field.most}")
+        raise _wrong(position, text, "there is no such name")
+    if len(text) > 9 or not position.least <= int(text) <= position.most:
+        raise _wrong(position, text, f"values are {position.least} to {position.most}")
     return int(text)
 
 
@@ -387,5 +387,5 @@ def _invalid(message: str) -> InvalidValue:
     return InvalidValue("cron", message)
 
 
-def _wrong(field: _Field, text: str, message: str) -> InvalidValue:
-    return _invalid(f"{field.name} {text[:100]!r}: {message}.")
+def _wrong(position: _Position, text: str, message: str) -> InvalidValue:
+    return _invalid(f"{position.name} {text[:100]!r}: {message}.")
