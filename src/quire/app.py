@@ -28,7 +28,8 @@ from quire.engine.runs import Runs
 from quire.engine.scheduler import Scheduler
 from quire.engine.transitions import Transitions
 from quire.errors import Unavailable
-from quire.identity.principals import Principals
+from quire.errors import InvalidValue, NotFound
+from quire.identity.principals import Principal, Principals
 from quire.identity.run_tokens import RunTokens
 from quire.identity.tokens import Tokens, ensure_administrator
 from quire.ids import AttemptId
@@ -109,7 +110,7 @@ class Server:
             clock,
             quota,
             self.transitions,
-            may_see_notebook=self.workspace.may_see,
+            may_see_notebook=self._may_see_notebook,
             nudge=self._nudge,
         )
         self.jobs = Jobs(
@@ -236,6 +237,13 @@ class Server:
             self.recovery.loop,
             self.outbox.loop,
         )
+
+    def _may_see_notebook(self, actor: Principal, path: str) -> bool:
+        try:
+            self.workspace.get(actor, path)
+        except (NotFound, InvalidValue):
+            return False
+        return True
 
     def _nudge(self, attempt_id: AttemptId) -> None:
         with self.database.read() as connection:

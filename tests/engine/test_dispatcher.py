@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from quire.clock import ManualClock
+from quire.engine.dispatcher import Dispatcher, DispatcherParts
+from quire.engine.models import (
+    Attempt,
+    JobDefinition,
+    NotebookTask,
+    Overlap,
+    Parameters,
+    Run,
+    RunKind,
+    RunRequest,
+)
+from quire.engine.states import Cause, Outcome, State
+from quire.identity.run_tokens import RunTokens, RunTokenUse
+from quire.ids import AttemptId
+from quire.placement.base import Departure, Reservation, RunnerIdentity
+from quire.runner.protocol import Assignment
+from quire.store.blobs import BlobStore
+from quire.store.database import Database
+from quire.workspace.tree import Workspace
+from tests.engine.parts import NOTEBOOK, Parts, definition
+
+
+def _notebook(source: str = "1 + 1") -> dict[str, Any]:
+    return {
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": {"language_info": {"name": "python"}, "quire": {"flavour": "databricks"}},
+        "cells": [
+            {
+                "cell_type": "code",
+                "id": "a",
+                "metadata": {},
+                "source": source,
+                "outputs": [],
+                "execution_count": None,
+            }
+        ],
+    }
+
+
+class Pool:
+    """A placement whose runners are imagined; it keeps what they were given."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.room = True
+        self.ready = True
+        self.broken = False
+        self.released: list[int] = []
+        self.assigned: list[Assignment] = []
+
+    def start(self, on_departure: Callable[[Departure], None]) -> None: ...
+
+    def close(self) -> None: ...
+
+    def reserve(self, timeout_seconds: float) -> Reservation | None:
+        if not self.ready:
+            return None
+        self.made += 1
+        return _Place(self, self.made)
+
+    def has_room(self) -> bool:
+        return self.room
+
+    def adopt(self, identity: RunnerIdentity) -> bool:
+        return False
+
+    def nudge(self, identity: RunnerIdentity) -> None: ...
+
+    def kill(self, identity: RunnerIdentity) -> None: ...
+
+
+class _Place:
+    def __init__(self, pool: Pool, pid: int) -> None:
+        self._pool = pool
+        self.identity = RunnerIdentity("here", pid, "1")
+
+    def assign(self, assignment: Assignment) -> None:
+        if self._pool.broken:
+            raise BrokenPipeError("the runner is gone")
+        self._pool.assigned.append(assignment)
+
+    def release(self) -> None:
+        self._pool.released.append(self.identity.pid)
+
+
+class World(Parts):
+    def __init__(self, database: Database, blobs: BlobStore, clock: ManualClock) -> None:
+        super().__init__(database, blobs, clock)
+        self.pool = Pool()
+        self.workspace = Workspace(database, blobs, clock)
+        self.workspace.ensure_roots()
+        self.workspace.import_notebook(self.admin, NOTEBOOK, _notebook())
+        self.run_tokens = RunTokens(b"0123456789abcdef")
+        self.resolvers: dict[str, Callable[[Run, Attempt, Parameters], Mapping[str, Any]]] = {}
+        self.dispatcher = self.make(slots=2)
+
+    def make(self, slots: int) -> Dispatcher:
+        parts = DispatcherParts(
+            database=self.database,
+            blobs=self.blobs,
+            workspace=self.workspace,
+            principals=self.principals,
+            placement=self.pool,
+            transitions=self.transitions,
+            run_tokens=self.run_tokens,
+            metrics=self.metrics,
+            clock=self.clock,
+            settings=self.settings,
+        )
+        return Dispatcher(
+            parts,
+            host="here",
+            slots=slots,
+            server_url=lambda: "http://127.0.0.1:1",
+            resolvers=self.resolvers,
+        )
+
+    def submit(self, **fields: Any) -> AttemptId:
+        request = RunRequest(**{"definition": definition(), **fields})
+        return self.runs.submit(self.user, request).attempt.id
+
+    def dispatch(self) -> list[int]:
+        """Dispatch all that can be; the attempts that were handed over."""
+        before = len(self.pool.assigned)
+        while self.dispatcher.dispatch_one():
+            pass
+        return [each.attempt_id for each in self.pool.assigned[before:]]
+
+    def end(self, attempt_id: AttemptId) -> None:
+        self.report(
+            attempt_id,
+            {"type": "accepted"},
+            {"type": "started"},
+            {"type": "finished", "outcome": "success", "cause": "completed"},
+            {"type": "terminated"},
+        )
+
+
+@pytest.fixture
+def world(database: Database, blobs: BlobStore, clock: ManualClock) -> World:
+    return World(database, blobs, clock)
+
+
+def test_the_oldest_is_first_and_slots_are_kept(world: World) -> None:
+    ids = [world.submit() for _ in range(4)]
+    assert world.dispatch() == ids[:2]
+    assert world.dispatch() == []
+    world.end(ids[0])
+    assert world.dispatch() == [ids[2]]
+
+
+def test_a_claimed_attempt_has_a_lease_a_runner_and_a_snapshot(world: World) -> None:
+    attempt_id = world.submit()
+    world.dispatch()
+    attempt = world.view(attempt_id).attempt
+    assert (attempt.state, attempt.claimed_at) == (State.PENDING, world.clock.now())
+    assert attempt.lease_expires_at is not None
+    assert attempt.snapshot_key is not None
+    assert json.loads(world.blobs.get(attempt.snapshot_key)) == world.pool.assigned[0].notebook
+    assert world.results.notebook(world.view(attempt_id))["cells"][0]["source"] == "1 + 1"
+
+
+def test_what_a_runner_is_told(world: World) -> None:
+    asked = JobDefinition(
+        task=NotebookTask(path=NOTEBOOK, parameters={"a": "1", "b": "2"}),
+        timeout_seconds=9.0,
+        environment={"COLOUR": "red"},
+    )
+    attempt_id = world.submit(definition=asked, parameters={"b": "3"})
+    world.dispatch()
+    (told,) = world.pool.assigned
+    assert (told.attempt_id, told.run_id) == (attempt_id, attempt_id)
+    assert told.parameters == {"a": "1", "b": "3"}
+    assert (told.flavour, told.notebook_path) == ("databricks", NOTEBOOK)
+    assert (told.timeout_seconds, told.environment) == (9.0, {"COLOUR": "red"})
+    assert told.server_url == "http://127.0.0.1:1"
+    token = world.run_tokens.read(told.report_token, RunTokenUse.REPORT)
+    assert (token.attempt_id, token.principal_id) == (attempt_id, world.user.id)
+    assert world.run_tokens.read(told.runtime["runtime_token"], RunTokenUse.RUNTIME)
+    assert told.runtime["run"]["user"] == world.user.name
+
+
+def test_parameters_of_a_dialect_are_resolved_by_it(world: World) -> None:
+    world.resolvers["vendor"] = lambda run, attempt, given: {**given, "id": str(attempt.id)}
+    attempt_id = world.submit(definition=definition(vendor={"vendor": {}}))
+    world.submit()
+    world.dispatch()
+    assert [each.parameters for each in world.pool.assigned] == [{"id": str(attempt_id)}, {}]
+
+
+def test_the_notebook_is_read_when_the_run_starts(world: World) -> None:
+    world.submit()
+    world.workspace.import_notebook(world.admin, NOTEBOOK, _notebook("2 + 2"), overwrite=True)
+    world.dispatch()
+    world.workspace.import_notebook(world.admin, NOTEBOOK, _notebook("3 + 3"), overwrite=True)
+    assert world.pool.assigned[0].notebook["cells"][0]["source"] == "2 + 2"
+
+
+def test_a_revision_is_run_when_one_is_asked_for(world: World) -> None:
+    asked_at = world.clock.now()
+    world.clock.advance(60)
+    world.workspace.import_notebook(world.admin, NOTEBOOK, _notebook("2 + 2"), overwrite=True)
+    task = NotebookTask(path=NOTEBOOK, revision_at=asked_at)
+    world.submit(definition=JobDefinition(task=task))
+    world.dispatch()
+    assert world.pool.assigned[0].notebook["cells"][0]["source"] == "1 + 1"
+
+
+def test_a_missing_notebook_ends_the_run_and_gives_the_runner_back(world: World) -> None:
+    attempt_id = world.submit(definition=JobDefinition(task=NotebookTask(path="/Shared/no")))
+    assert world.dispatch() == []
+    attempt = world.view(attempt_id).attempt
+    assert (attempt.state, attempt.outcome) == (State.TERMINATED, Outcome.INTERNAL_ERROR)
+    assert (attempt.cause, attempt.message) == (
+        Cause.NOTEBOOK_MISSING,
+        "Notebook not found: /Shared/no",
+    )
+    assert world.pool.released == [1]
+
+
+def test_a_notebook_its_creator_may_not_see_is_missing(world: World) -> None:
+    path = f"/Users/{world.stranger.name}/secret"
+    world.workspace.import_notebook(world.stranger, path, _notebook())
+    attempt_id = world.submit(definition=JobDefinition(task=NotebookTask(path=path)))
+    world.dispatch()
+    assert world.view(attempt_id).attempt.cause is Cause.NOTEBOOK_MISSING
+
+
+def test_a_runner_that_died_waiting_costs_nothing(world: World) -> None:
+    attempt_id = world.submit()
+    world.pool.broken = True
+    world.dispatcher.dispatch_one()
+    attempt = world.view(attempt_id).attempt
+    assert (attempt.state, attempt.number) == (State.QUEUED, 0)
+    world.pool.broken = False
+    assert world.dispatch() == [attempt_id]
+
+
+def test_nothing_is_claimed_without_room_or_runner(world: World) -> None:
+    attempt_id = world.submit()
+    world.pool.room = False
+    assert world.dispatch() == []
+    world.pool.room, world.pool.ready = True, False
+    assert world.dispatch() == []
+    assert world.view(attempt_id).attempt.state is State.QUEUED
+    world.pool.ready = True
+    assert world.dispatch() == [attempt_id]
+
+
+def test_a_retry_waits_for_its_time(world: World) -> None:
+    first = world.submit(definition=definition(max_retries=1, min_retry_interval_seconds=60.0))
+    world.dispatch()
+    world.report(first, {"type": "accepted"}, {"type": "started"})
+    world.finish(first, "failed")
+    assert world.dispatch() == []
+    world.clock.advance(61)
+    assert world.dispatch() == [world.view(first).run.attempt_id]
+
+
+def test_a_job_that_queues_runs_no_more_at_once_than_it_allows(world: World) -> None:
+    queueing = definition(overlap=Overlap.QUEUE, max_concurrent_runs=1)
+    job = world.jobs.create(world.user, queueing)
+    first, second = (world.submit(definition=None, job_id=job.id) for _ in range(2))
+    other = world.submit()
+    assert world.dispatch() == [first, other]
+    world.end(first)
+    assert world.dispatch() == [second]
+
+
+def test_a_child_run_takes_the_slot_of_the_run_that_waits_for_it(world: World) -> None:
+    world.dispatcher = world.make(slots=1)
+    parent = world.submit()
+    waiting = world.submit()
+    assert world.dispatch() == [parent]
+    run_id = world.view(parent).run.id
+    child = world.submit(kind=RunKind.CHILD, parent_run_id=run_id)
+    sibling = world.submit(kind=RunKind.CHILD, parent_run_id=run_id)
+    assert world.dispatch() == [child]  # one at a time in the slot that was lent
+    grandchild = world.submit(kind=RunKind.CHILD, parent_run_id=world.view(child).run.id)
+    assert world.dispatch() == [grandchild]
+    world.end(grandchild)
+    world.end(child)
+    assert world.dispatch() == [sibling]
+    world.end(sibling)
+    assert world.dispatch() == []
+    world.end(parent)
+    assert world.dispatch() == [waiting]
+
+
+def test_a_run_deleted_with_its_job_while_it_waits_is_not_dispatched(world: World) -> None:
+    job = world.jobs.create(world.user, definition())
+    world.submit(definition=None, job_id=job.id)
+    world.jobs.delete(world.user, job.id)
+    assert world.dispatch() == []
