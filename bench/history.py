@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Table, delete, insert, literal, select, update
+from sqlalchemy import CTE, Insert, Table, delete, insert, literal, select, true
 
 from quire.engine.codec import definition_to_json
 from quire.engine.models import JobDefinition, NotebookTask, Overlap
@@ -94,19 +94,17 @@ def fill(data_dir: Path, count: int) -> History:
                     (runs, {"id", "attempt_id", "job_id"}),
                     (attempts, {"id", "run_id"}),
                 ):
-                    connection.execute(_copies(table, numbered, series.c.n))
+                    connection.execute(_copies(table, numbered, series))
         with database.write() as connection:
-            connection.execute(update(counters).values(value=counters.c.value))
             connection.exec_driver_sql("ANALYZE")
     finally:
         database.close()
     return History(first_id=1, count=count)
 
 
-def _copies(table: Table, numbered: set[str], number: object) -> object:
+def _copies(table: Table, numbered: set[str], series: CTE) -> Insert:
     """Copies of row 1, the numbered columns replaced."""
-    columns = [column for column in table.columns if column.name != "idempotency_token"]
-    rows = select(
-        *[number if column.name in numbered else column for column in columns]  # type: ignore[arg-type]
-    ).where(table.c.id == 1)
-    return insert(table).from_select([column.name for column in columns], rows)
+    names = [column.name for column in table.columns if column.name != "idempotency_token"]
+    values = [series.c.n if name in numbered else table.columns[name] for name in names]
+    rows = select(*values).select_from(table.join(series, true())).where(table.c.id == 1)
+    return insert(table).from_select(names, rows)

@@ -218,7 +218,7 @@ def measure_kernel_memory(server: ServerProcess) -> list[Row]:
             ):
                 time.sleep(0.02)
         _settle(server)
-        pairs = [pair for pair in _processes_of(server.data_dir, ids)]
+        pairs = list(_processes_of(server.data_dir, ids))
         runner = statistics.mean(pss_bytes([pair[0]]) for pair in pairs) / _MIB
         kernel = statistics.mean(pss_bytes([pair[1]]) for pair in pairs) / _MIB
     finally:

@@ -33,20 +33,20 @@ class Client:
         self._headers = {"Authorization": f"Bearer {token}"}
         self._cookie = {"Cookie": f"quire_session={token}"}
 
-    def get(self, path: str, **query: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(self.get_raw(path, **query))
+    def get(self, endpoint: str, /, **query: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.get_raw(endpoint, **query))
         return answer
 
-    def get_raw(self, path: str, **query: Any) -> bytes:
-        return self._send("GET", f"/api/2.0/{path}?{urlencode(query)}", None, self._headers)
+    def get_raw(self, endpoint: str, /, **query: Any) -> bytes:
+        return self._send("GET", f"/api/2.0/{endpoint}?{urlencode(query)}", None, self._headers)
 
     def page(self, path: str) -> bytes:
         return self._send("GET", path, None, self._cookie)
 
-    def post(self, path: str, **fields: Any) -> dict[str, Any]:
+    def post(self, endpoint: str, /, **fields: Any) -> dict[str, Any]:
         body = json.dumps(fields).encode()
         answer: dict[str, Any] = json.loads(
-            self._send("POST", f"/api/2.0/{path}", body, self._headers)
+            self._send("POST", f"/api/2.0/{endpoint}", body, self._headers)
         )
         return answer
 
