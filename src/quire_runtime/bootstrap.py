@@ -55,7 +55,7 @@ def configure(settings: Mapping[str, Any]) -> None:
         that dies with the run. Only with a token are ``DATABRICKS_HOST`` and ``DATABRICKS_TOKEN``
         set, which lets vendors' clients work without arguments.
     ``run``
-        What the notebook may know of its run: run_id, attempt_id, job_id, parent_run_id,
+        What the notebook may know of its run: run_id, job_id, parent_run_id,
         notebook_path, notebook_id, user, workspace_id, cluster_id.
     ``flavour``
         "databricks" or "plain": whose meaning ``display``, ``%run`` and ``%%sh`` have.

@@ -298,8 +298,6 @@ def _as_os_errors(place: _Location) -> Iterator[None]:
             raise FileExistsError(errno.EEXIST, str(refusal), path) from None
         if refusal.code == "not_empty":
             raise OSError(errno.ENOTEMPTY, str(refusal), path) from None
-        if refusal.code == "is_directory":
-            raise IsADirectoryError(errno.EISDIR, str(refusal), path) from None
         if refusal.code == "permission_denied":
             raise PermissionError(errno.EACCES, str(refusal), path) from None
         if refusal.code == "invalid_value":

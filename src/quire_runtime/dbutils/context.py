@@ -136,7 +136,7 @@ class Context:
         return Option(None if url is None else url.partition("://")[2].partition("/")[0])
 
     def currentRunId(self) -> Option:
-        return self._run_number("attempt_id")
+        return self._run_number("run_id")
 
     def rootRunId(self) -> Option:
         return self._run_number("parent_run_id")
@@ -144,7 +144,7 @@ class Context:
     def tags(self) -> Tags:
         names = {
             "jobId": "job_id",
-            "runId": "attempt_id",
+            "runId": "run_id",
             "multitaskParentRunId": "parent_run_id",
             "clusterId": "cluster_id",
             "user": "user",
@@ -158,14 +158,12 @@ class Context:
 
     def toJson(self) -> str:
         """The context as JSON. The token is left out, since such texts end up in logs."""
-        attempt, parent = (
-            self._session.run.get("attempt_id"),
-            self._session.run.get("parent_run_id"),
-        )
+        number = self._session.run.get("run_id")
+        parent = self._session.run.get("parent_run_id")
         return json.dumps(
             {
                 "rootRunId": None if parent is None else {"id": parent},
-                "currentRunId": None if attempt is None else {"id": attempt},
+                "currentRunId": None if number is None else {"id": number},
                 "jobGroup": None,
                 "tags": self.tags()._tags,
                 "extraContext": {
