@@ -118,8 +118,14 @@ View = Callable[[Request, "Principal"], Response]
 class Pages:
     """Answers browsers."""
 
-    def __init__(self, services: WebServices) -> None:
+    def __init__(
+        self,
+        services: WebServices,
+        render: Callable[[dict[str, Any], str], str] = render_html,
+    ) -> None:
+        """``render`` makes an HTML page of a notebook and a title."""
         self._services = services
+        self._render_notebook = render
         self._templates = Environment(
             loader=PackageLoader("quire.web"),
             autoescape=True,
@@ -212,7 +218,7 @@ class Pages:
 
     def _show_notebook(self, request: Request, actor: Principal) -> Response:
         view = self._view(request, actor)
-        page = render_html(self._services.results.notebook(view), view.run.name)
+        page = self._render_notebook(self._services.results.notebook(view), view.run.name)
         return _content(page, "text/html; charset=utf-8", NOTEBOOK_POLICY)
 
     def _download_notebook(self, request: Request, actor: Principal) -> Response:
