@@ -61,7 +61,7 @@ def test_a_person_signs_in_and_sees_state_and_output(
         html_output("<table><tr><td>cell of a table</td></tr></table>"),
     )
     problems: list[str] = []
-    page.on("console", lambda message: problems.append(message.text))
+    page.on("console", lambda message: problems.append(f"{message.type}: {message.text}"))
     url = serve_app(make_app())
     sign_in(page, url, "/runs/7")
     expect(page).to_have_url(f"{url}/runs/7")
