@@ -223,7 +223,7 @@ def serve_app() -> Iterator[Callable[[FastAPI], str]]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A real Chromium. Its driver runs an event loop in this thread, hence no longer than needed."""
+    """A real Chromium; closed early, since its driver runs an event loop in this thread."""
     names = ("chromium", "chromium-browser", "google-chrome")
     executable = next((found for name in names if (found := shutil.which(name))), None)
     if executable is None:
