@@ -171,8 +171,8 @@ def write(
 def extension_of(format_name: str, notebook: Mapping[str, Any]) -> str:
     """The extension, with its dot, of a file that holds this notebook in the named format.
 
-    Raises InvalidValue("format") for an unknown format, and InvalidValue("language") when the format
-    has no extension for the notebook's language.
+    Raises InvalidValue("format") for an unknown format, and InvalidValue("language") when the
+    format has no extension for the notebook's language.
     """
     chosen = _format(format_name)
     if chosen.extension is not None:

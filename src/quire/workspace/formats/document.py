@@ -201,8 +201,8 @@ def encode(text: str) -> bytes:
 def load_json(text: str, what: str) -> Any:
     """Parse JSON; the constants NaN and Infinity, which JSON lacks, become null.
 
-    Raises InvalidValue("content") on anything else that is not JSON, on nesting too deep to read, and
-    on text that is not valid Unicode.
+    Raises InvalidValue("content") on anything else that is not JSON, on nesting too deep to read,
+    and on text that is not valid Unicode.
     """
     try:
         value = json.loads(text, parse_constant=lambda _: None)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quire.errors import InvalidValue
+from quire.workspace.formats.databricks_cells import title_of
 from quire.workspace.formats.document import (
     LANGUAGES,
     Language,
@@ -26,12 +27,14 @@ from quire.workspace.formats.document import (
 
 __all__ = ["read", "write"]
 
+_KEY = re.compile(r"[a-zA-Z_.][a-zA-Z0-9_.]*")  # what a percent marker's options can name
+
 
 def read(data: bytes, language: str = "python") -> dict[str, Any]:
     """The notebook of a script: one code cell, or the cells between percent markers (``# %%``).
 
-    Raises InvalidValue("content") when the file is not UTF-8 text or its percent header cannot be read,
-    and InvalidValue("language") for an unknown language.
+    Raises InvalidValue("content") when the file is not UTF-8 text or its percent header cannot be
+    read, and InvalidValue("language") for an unknown language.
     """
     known = _language(language)
     text = decode(data).replace("\r\n", "\n")
@@ -45,7 +48,7 @@ def write(notebook: Mapping[str, Any]) -> bytes:
     """The notebook as a script of its language.
 
     A single code cell without metadata is written as it is; anything else in percent format, which
-    keeps cell kinds and cell metadata, and loses outputs and the notebook's metadata.
+    keeps cell kinds, titles and simple cell metadata, and loses outputs and the rest.
 
     Raises InvalidValue("language") when the language has no script form.
     """
@@ -98,7 +101,10 @@ def _write_percent(notebook: Mapping[str, Any], language: Language) -> str:
 
     document = _plain(notebook)
     for cell in document["cells"]:
-        cell["metadata"].pop("quire", None)
+        title = title_of(cell)
+        metadata = {key: cell["metadata"][key] for key in cell["metadata"] if _KEY.fullmatch(key)}
+        metadata.pop("quire", None)
+        cell["metadata"] = {**metadata, "title": title[0]} if title else metadata
     document["metadata"] = {
         "language_info": {"name": language.name},
         "jupytext": {"notebook_metadata_filter": "-all", "cell_metadata_filter": "all"},
