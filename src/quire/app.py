@@ -27,8 +27,7 @@ from quire.engine.retention import Retention
 from quire.engine.runs import Runs
 from quire.engine.scheduler import Scheduler
 from quire.engine.transitions import Transitions
-from quire.errors import Unavailable
-from quire.errors import InvalidValue, NotFound
+from quire.errors import InvalidValue, NotFound, Unavailable
 from quire.identity.principals import Principal, Principals
 from quire.identity.run_tokens import RunTokens
 from quire.identity.tokens import Tokens, ensure_administrator
@@ -83,6 +82,7 @@ class Server:
         self.principals = Principals(self.database, self.clock)
         self.tokens = Tokens(self.database, self.clock)
         self.workspace = Workspace(self.database, self.blobs, self.clock)
+        self.workspace.ensure_roots()
         self.files = FileStore(settings.files_dir)
         self.destinations = Destinations(self.database, self.clock)
         self.run_tokens = RunTokens(_shared_secret(self.database))
@@ -99,6 +99,8 @@ class Server:
             clock,
             self.destinations,
             settings,
+            metrics=self.metrics,
+            root_url=lambda: settings.public_url or self.url,
             formats={"databricks": webhook_message},
         )
         self.transitions = Transitions(
