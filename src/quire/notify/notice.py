@@ -11,9 +11,9 @@ from quire.engine.models import Attempt, Job, NotificationEvent, Run, RunKind
 from quire.engine.states import Outcome, State
 from quire.ids import AttemptId, JobId, RunId
 
-__all__ = ["MessageFormat", "Notice", "quire_message", "result_in_words", "summary"]
+__all__ = ["MessageFormat", "Notice", "quire_message", "result_in_words", "storable", "summary"]
 
-_LONGEST_MESSAGE = 4096
+_LONGEST_TEXT = 4096
 _MOMENTS = ("created_at", "started_at", "ended_at")
 
 
@@ -46,14 +46,14 @@ class Notice:
             event=event,
             workspace_id=workspace_id,
             job_id=run.job_id,
-            job_name=run.definition.name if run.kind is RunKind.JOB else run.name,
+            job_name=storable(run.definition.name if run.kind is RunKind.JOB else run.name),
             run_id=run.id,
             attempt_id=attempt.id,
             attempt_number=attempt.number,
-            run_name=run.name,
+            run_name=storable(run.name),
             state=attempt.state,
             outcome=attempt.outcome,
-            message=attempt.message[:_LONGEST_MESSAGE],
+            message=storable(attempt.message),
             created_at=attempt.created_at,
             started_at=attempt.started_at,
             ended_at=attempt.ended_at,
@@ -66,7 +66,7 @@ class Notice:
             event=NotificationEvent.JOB_DELETED,
             workspace_id=workspace_id,
             job_id=job.id,
-            job_name=job.definition.name,
+            job_name=storable(job.definition.name),
             created_at=job.created_at,
         )
 
@@ -147,6 +147,11 @@ def summary(notice: Notice) -> str:
         return f"{line} (job {notice.job_id})"
     retry = f", retry {notice.attempt_number}" if notice.attempt_number else ""
     return f"{line} (run {notice.attempt_id}{retry})"
+
+
+def storable(text: str, longest: int = _LONGEST_TEXT) -> str:
+    """A text that any database and any receiver takes, whatever notebook or server it came from."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()[:longest]
 
 
 def _one_line(text: str) -> str:
