@@ -84,6 +84,16 @@ class Settings:
     delivery_attempts: int = _setting(8, "How often a notification is tried before it is given up.")
 
     @property
+    def database_location(self) -> str:
+        """URL of the database, also when no setting names one."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'quire.db'}"
+
+    @property
+    def blobs_dir(self) -> Path:
+        """Where blobs are kept when no setting names a store."""
+        return self.data_dir / "blobs"
+
+    @property
     def files_dir(self) -> Path:
         """The server's file store, as an ordinary directory."""
         return self.data_dir / "files"

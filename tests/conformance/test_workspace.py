@@ -476,8 +476,9 @@ def test_a_home_made_before_its_user_becomes_theirs(
 
 
 def test_unknown_ids_are_not_found(workspace: Workspace, people: _People) -> None:
-    with pytest.raises(NotFound):
-        workspace.get_by_id(people.admin, NodeId(10**9))
+    for number in (10**9, 0, -1, 2**63, 10**30):
+        with pytest.raises(NotFound):
+            workspace.get_by_id(people.admin, NodeId(number))
 
 
 # Many at once

@@ -6,9 +6,8 @@ import pytest
 
 from quire.clock import ManualClock
 from quire.errors import InvalidCredential, InvalidValue
-from quire.identity.administrator import ensure_administrator
 from quire.identity.principals import Principals
-from quire.identity.tokens import Tokens
+from quire.identity.tokens import Tokens, ensure_administrator
 from quire.store.database import Database
 
 

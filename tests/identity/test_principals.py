@@ -75,7 +75,10 @@ def test_finds_by_name_in_any_case_and_by_id(principals: Principals) -> None:
     for find in (
         lambda: principals.get_by_name("bob"),
         lambda: principals.get_by_name("ann", PrincipalKind.GROUP),
+        lambda: principals.get_by_name("a\x00b"),
+        lambda: principals.get_by_name("\ud800"),
         lambda: principals.get(PrincipalId(99)),
+        lambda: principals.get(PrincipalId(10**30)),
     ):
         with pytest.raises(NotFound):
             find()

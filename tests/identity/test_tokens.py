@@ -80,6 +80,8 @@ def test_is_revoked_once(tokens: Tokens, ann: Principal) -> None:
             refused(info.id)
     with pytest.raises(NotFound):
         tokens.revoke(12345)
+    with pytest.raises(NotFound):
+        tokens.revoke(10**30)
 
 
 def test_lists_per_principal(tokens: Tokens, ann: Principal, principals: Principals) -> None:

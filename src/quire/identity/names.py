@@ -6,7 +6,7 @@ import unicodedata
 
 from quire.errors import InvalidValue, MissingField
 
-__all__ = ["check_name", "name_key"]
+__all__ = ["check_name", "is_storable", "name_key"]
 
 _LONGEST = 255
 _RESERVED = frozenset({".", "..", "default"})  # "default" is a namespace other clients assume
@@ -38,3 +38,8 @@ def check_name(text: str, field: str = "name") -> str:
 def name_key(name: str) -> str:
     """What two names have in common when they differ in case only."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def is_storable(name: str) -> bool:
+    """Whether a database can be asked for ``name`` at all."""
+    return not any(unicodedata.category(each) in ("Cc", "Cs") for each in name)

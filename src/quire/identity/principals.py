@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from quire.clock import Clock
 from quire.errors import AlreadyExists, InvalidValue, NotFound
 from quire.identity.models import Principal, PrincipalKind, Role
-from quire.identity.names import check_name, name_key
+from quire.identity.names import check_name, is_storable, name_key
 from quire.ids import PrincipalId
 from quire.store import nodes as node_rows
 from quire.store import principals as principal_rows
@@ -134,7 +134,9 @@ class Principals:
 
     @staticmethod
     def _found(connection: Connection, name: str, kind: PrincipalKind | None = None) -> Principal:
-        found = principal_rows.find_by_key(connection, name_key(name))
+        found = None
+        if is_storable(name):
+            found = principal_rows.find_by_key(connection, name_key(name))
         if found is None or kind not in (None, found.kind):
             what = kind.value if kind else "principal"
             raise NotFound(what, name)

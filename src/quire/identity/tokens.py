@@ -1,4 +1,7 @@
-"""API tokens: made, shown once, checked, revoked. How one travels in a request is the dialects'."""
+"""API tokens: made, shown once, checked, revoked; the first one of a new server among them.
+
+How a token travels in a request is the dialects' business.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,20 @@ from sqlalchemy import Connection
 
 from quire.clock import Clock
 from quire.errors import ExpiredCredential, InvalidCredential, InvalidValue, NotFound
-from quire.identity.models import PrincipalKind, TokenInfo
-from quire.identity.principals import Principal
+from quire.identity.models import PrincipalKind, Role, TokenInfo
+from quire.identity.names import name_key
+from quire.identity.principals import Principal, Principals
 from quire.ids import PrincipalId
 from quire.store import principals as principal_rows
 from quire.store import tokens as token_rows
 from quire.store.database import Database
 from quire.store.locks import lock_names
+from quire.store.values import read_value, write_value
 
-__all__ = ["TokenInfo", "Tokens", "digest_of"]
+__all__ = ["ADMINISTRATOR", "TokenInfo", "Tokens", "digest_of", "ensure_administrator"]
+
+ADMINISTRATOR = "admin"
+"""Name of the user who exists from the first start on."""
 
 _PREFIX = "quire_"
 _SECRET_BYTES = 32
@@ -28,6 +36,7 @@ _SECRET_LENGTH = 43  # digits of base 62 that 32 bytes take
 _LONGEST_COMMENT = 1000
 _LONGEST_LIFE_SECONDS = 100 * 365 * 86400
 _LONGEST_TOKEN = 4096
+_PRESET = "preset_admin_token_id"
 
 
 class Tokens:
@@ -143,6 +152,51 @@ class Tokens:
         if found.expires_at is not None and found.expires_at <= self._clock.now():
             raise ExpiredCredential
         return found.principal
+
+
+def ensure_administrator(database: Database, clock: Clock, preset: str = "") -> str | None:
+    """Make user ``admin`` where there is none; the token to show, once, when one was made up.
+
+    A ``preset`` becomes a token of that user in place of the preset of an earlier start, and is not
+    shown. Without one, a token is made up only together with the user. Safe to call at each start,
+    by several servers at once. Raises InvalidValue for a preset that cannot be sent in a header or
+    is somebody else's token.
+    """
+    if preset and (not preset.isascii() or not preset.isprintable() or " " in preset):
+        raise InvalidValue("admin_token", "it must be printable ASCII without blanks.")
+    principals = Principals(database, clock)
+    tokens = Tokens(database, clock)
+    with database.write() as connection:
+        lock_names(connection)
+        found = principal_rows.find_by_key(connection, name_key(ADMINISTRATOR))
+        administrator = found or principals.create_user_in(
+            connection, ADMINISTRATOR, role=Role.ADMIN
+        )
+        if preset:
+            _put_preset(connection, tokens, clock, administrator, preset)
+            return None
+        if found is None:
+            return tokens.create_in(connection, administrator.id, comment="first start")[0]
+        return None
+
+
+def _put_preset(
+    connection: Connection, tokens: Tokens, clock: Clock, administrator: Principal, preset: str
+) -> None:
+    earlier = read_value(connection, _PRESET)
+    present = token_rows.find_by_digest(connection, digest_of(preset))
+    if present is None:
+        info = tokens.create_in(
+            connection, administrator.id, comment="preset by a setting", text=preset
+        )[1]
+    elif present.principal_id == administrator.id:
+        info = present
+        token_rows.set_revoked(connection, info.id, None)
+    else:
+        raise InvalidValue("admin_token", f"it is a token of {present.principal_name} already.")
+    if earlier is not None and int(earlier) != info.id:
+        token_rows.set_revoked(connection, int(earlier), clock.now())
+    write_value(connection, _PRESET, str(info.id))
 
 
 def digest_of(text: str) -> bytes:

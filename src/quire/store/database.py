@@ -14,6 +14,8 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, insert, update
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.pool import PoolProxiedConnection
@@ -77,6 +79,13 @@ class Database:
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7181829)")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+    def migrations(self) -> tuple[str | None, str]:
+        """The migration the database is at (None: it is empty) and the newest one."""
+        newest = ScriptDirectory(str(_MIGRATIONS)).get_current_head()
+        assert newest is not None
+        with self.read() as connection:
+            return MigrationContext.configure(connection).get_current_revision(), newest
 
     def close(self) -> None:
         self.engine.dispose()

@@ -38,6 +38,8 @@ __all__ = [
 ROOTS = ("/", "/Users", "/Shared", "/Repos")
 """Folders that always exist."""
 
+_NO_ID = 2**63  # the databases know no number from here on
+
 _NODES: Select[Any] = select(
     nodes.c.id,
     nodes.c.kind,
@@ -53,6 +55,8 @@ _NODES: Select[Any] = select(
 
 
 def get_node(connection: Connection, node_id: NodeId) -> Node | None:
+    if not 0 < node_id < _NO_ID:
+        return None
     row = connection.execute(_NODES.where(nodes.c.id == node_id)).first()
     return None if row is None else _node(row)
 

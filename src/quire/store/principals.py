@@ -22,6 +22,8 @@ __all__ = [
     "set_disabled",
 ]
 
+_NO_ID = 2**63  # the databases know no number from here on
+
 
 def insert_principal(
     connection: Connection, *, kind: PrincipalKind, name: str, key: str, role: Role, at: datetime
@@ -37,6 +39,8 @@ def insert_principal(
 
 
 def get_principal(connection: Connection, principal_id: PrincipalId) -> Principal | None:
+    if not 0 < principal_id < _NO_ID:
+        return None
     return next(iter(_select(connection, principals.c.id == principal_id)), None)
 
 

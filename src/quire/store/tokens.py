@@ -34,6 +34,8 @@ class Credential:
     revoked_at: datetime | None
 
 
+_NO_ID = 2**63  # the databases know no number from here on
+
 _TOKENS: Select[Any] = select(
     tokens.c.id,
     tokens.c.principal_id,
@@ -75,6 +77,8 @@ def insert_token(
 
 
 def get_token(connection: Connection, token_id: int) -> TokenInfo | None:
+    if not 0 < token_id < _NO_ID:
+        return None
     row = connection.execute(_TOKENS.where(tokens.c.id == token_id)).first()
     return None if row is None else _info(row)
 
