@@ -87,8 +87,8 @@ def test_active_states_are_counted_when_asked() -> None:
     counts = {"queued": 2, "running": 1}
     metrics.watch_states(lambda: counts)
     counts["queued"] = 5
-    assert b'quire_attempts_active{state="queued"} 5.0' in metrics.render()
-    assert b'quire_attempts_active{state="running"} 1.0' in metrics.render()
+    assert b'quire_runs_active{state="queued"} 5.0' in metrics.render()
+    assert b'quire_runs_active{state="running"} 1.0' in metrics.render()
 
 
 def test_requests_count_under_their_route() -> None:
@@ -103,3 +103,13 @@ def test_requests_count_under_their_route() -> None:
     missed = {"method": "GET", "route": "(none)", "status": "404"}
     assert value("quire_http_requests_total", found) == 2
     assert value("quire_http_requests_total", missed) == 1
+
+
+def test_each_metric_of_ours_is_described() -> None:
+    metrics = Metrics()
+    collected = {
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for family in metrics.registry.collect()
+        if family.name.startswith("quire_")
+    }
+    assert {each.name for each in metrics.describe()} == collected

@@ -7,7 +7,8 @@ together. Who changes something calls the method that says so.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client import (
@@ -27,7 +28,7 @@ from quire import __version__
 if TYPE_CHECKING:
     from quire.engine.models import Attempt
 
-__all__ = ["CONTENT_TYPE", "Metrics", "MetricsMiddleware"]
+__all__ = ["CONTENT_TYPE", "Description", "Metrics", "MetricsMiddleware"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -38,67 +39,64 @@ _REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 _UNKNOWN_ROUTE = "(none)"
 
 
+@dataclass(frozen=True)
+class Description:
+    """What documentation says of a metric."""
+
+    name: str
+    kind: str
+    meaning: str
+    labels: tuple[str, ...]
+
+
 class Metrics:
     """The metrics of one server."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry if registry is not None else CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        self._descriptions: list[Description] = []
         self._states = _StateCollector()
+        self._describe(_StateCollector.NAME, "gauge", _StateCollector.MEANING, ["state"])
         self.registry.register(self._states)
-        Gauge(
-            "quire_build_info",
-            "Always 1; the version is in the label.",
-            ["version"],
-            registry=self.registry,
-        ).labels(__version__).set(1)
-        self._moves = Counter(
-            "quire_attempt_moves_total",
-            "Attempts that entered a state.",
-            ["state"],
-            registry=self.registry,
+        build = self._gauge("quire_build_info", "Always 1; the label tells.", ["version"])
+        build.labels(__version__).set(1)
+        self._moves = self._counter(
+            "quire_attempt_moves_total", "Attempts that entered a state.", ["state"]
         )
-        self._ended = Counter(
+        self._ended = self._counter(
             "quire_runs_ended_total",
-            "Runs that ended for good, by outcome and cause.",
+            "Runs that ended for good; a skipped one has its state as outcome.",
             ["outcome", "cause"],
-            registry=self.registry,
         )
-        self._duration = Histogram(
+        self._duration = self._histogram(
             "quire_run_duration_seconds",
-            "From the first cell's start to the end of the last attempt, by outcome.",
+            "From the start of a run's last attempt to its end.",
+            _RUN_SECONDS,
             ["outcome"],
-            buckets=_RUN_SECONDS,
-            registry=self.registry,
         )
-        self._dispatch = Histogram(
+        self._dispatch = self._histogram(
             "quire_dispatch_latency_seconds",
             "From the moment an attempt could start until a runner had it.",
-            buckets=_LATENCY_SECONDS,
-            registry=self.registry,
+            _LATENCY_SECONDS,
         )
-        self._deliveries = Counter(
+        self._deliveries = self._counter(
             "quire_deliveries_total",
-            "Notifications tried, by kind of target and result (delivered, failed, given_up).",
+            "Notifications tried; result is delivered, failed or given_up.",
             ["target", "result"],
-            registry=self.registry,
         )
-        self._requests = Counter(
-            "quire_http_requests_total",
-            "HTTP requests answered.",
-            ["method", "route", "status"],
-            registry=self.registry,
+        self._requests = self._counter(
+            "quire_http_requests_total", "HTTP requests answered.", ["method", "route", "status"]
         )
-        self._request_seconds = Histogram(
+        self._request_seconds = self._histogram(
             "quire_http_request_duration_seconds",
             "From a request's arrival until its answer was sent.",
+            _REQUEST_SECONDS,
             ["method", "route"],
-            buckets=_REQUEST_SECONDS,
-            registry=self.registry,
         )
 
     def watch_states(self, count: Callable[[], Mapping[str, int]]) -> None:
-        """Ask ``count`` at each collection how many active attempts are in each state."""
+        """Ask ``count`` at each collection how many active runs are in each state."""
         self._states.count = count
 
     def attempt_moved(self, attempt: Attempt) -> None:
@@ -133,27 +131,39 @@ class Metrics:
         """Everything, as Prometheus reads it."""
         return generate_latest(self.registry)
 
-    def names(self) -> list[str]:
-        """The metrics of Quire itself, as they are collected."""
-        families = [family for family in self.registry.collect() if family.name[:6] == "quire_"]
-        return sorted(
-            f"{family.name}_total" if family.type == "counter" else family.name
-            for family in families
-        )
+    def describe(self) -> list[Description]:
+        """What each of Quire's own metrics means, as documentation shows it."""
+        return list(self._descriptions)
+
+    def _describe(self, name: str, kind: str, meaning: str, labels: Sequence[str] = ()) -> None:
+        self._descriptions.append(Description(name, kind, meaning, tuple(labels)))
+
+    def _gauge(self, name: str, meaning: str, labels: Sequence[str] = ()) -> Gauge:
+        self._describe(name, "gauge", meaning, labels)
+        return Gauge(name, meaning, labels, registry=self.registry)
+
+    def _counter(self, name: str, meaning: str, labels: Sequence[str] = ()) -> Counter:
+        self._describe(name, "counter", meaning, labels)
+        return Counter(name, meaning, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, meaning: str, buckets: Sequence[float], labels: Sequence[str] = ()
+    ) -> Histogram:
+        self._describe(name, "histogram", meaning, labels)
+        return Histogram(name, meaning, labels, buckets=buckets, registry=self.registry)
 
 
 class _StateCollector(Collector):
-    """Active attempts by state, counted when they are asked for."""
+    """Active runs by state, counted when they are asked for."""
+
+    NAME = "quire_runs_active"
+    MEANING = "Runs that are not over; queued is the length of the queue."
 
     def __init__(self) -> None:
         self.count: Callable[[], Mapping[str, int]] = dict
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        family = GaugeMetricFamily(
-            "quire_attempts_active",
-            "Attempts that are not over, by state; queued is the length of the queue.",
-            labels=["state"],
-        )
+        family = GaugeMetricFamily(self.NAME, self.MEANING, labels=["state"])
         for state, number in self.count().items():
             family.add_metric([state], number)
         return [family]
