@@ -9,7 +9,7 @@ from quire.engine.models import RunRequest
 from quire.engine.reports import AttemptGone
 from quire.engine.results import empty_notebook
 from quire.engine.states import Cause, Outcome, State
-from quire.errors import InvalidState, InvalidValue, NotFound
+from quire.errors import InvalidState, InvalidValue
 from quire.ids import AttemptId
 from quire.runner.protocol import EventType
 from quire.store import runs as run_rows
@@ -120,7 +120,7 @@ def test_an_attempt_that_is_queued_takes_nothing(parts: Parts) -> None:
 
 
 def test_an_unknown_attempt(parts: Parts) -> None:
-    with pytest.raises(NotFound):
+    with pytest.raises(AttemptGone):
         parts.reports.apply(AttemptId(404), [])
 
 

@@ -19,7 +19,7 @@ from quire.engine.models import Attempt
 from quire.engine.reports import AttemptGone, Reports
 from quire.engine.states import Cause, Outcome, State
 from quire.engine.transitions import Transitions
-from quire.errors import NotFound, QuireError, Unavailable
+from quire.errors import QuireError, Unavailable
 from quire.ids import AttemptId
 from quire.loop import BackgroundLoop
 from quire.placement.base import Departure, Placement, RunnerIdentity
@@ -123,7 +123,7 @@ class Recovery:
         if events:
             try:
                 self._reports.apply(attempt_id, events)
-            except (AttemptGone, NotFound):
+            except AttemptGone:
                 return True
             except Unavailable:
                 raise

@@ -15,7 +15,7 @@ from quire.clock import Clock
 from quire.engine.models import Attempt
 from quire.engine.states import Cause, Outcome, State
 from quire.engine.transitions import Transitions
-from quire.errors import InvalidState, InvalidValue, NotFound, QuireError
+from quire.errors import InvalidState, InvalidValue, QuireError
 from quire.ids import AttemptId
 from quire.runner.protocol import Command, EventType, ReportAnswer
 from quire.settings import Settings
@@ -178,7 +178,7 @@ class Reports:
 
 def _executing(attempt: Attempt | None, attempt_id: AttemptId) -> Attempt:
     if attempt is None:
-        raise NotFound("attempt", attempt_id)
+        raise AttemptGone(f"Attempt {attempt_id} does not exist.")
     if attempt.state not in _EXECUTING:
         raise AttemptGone(f"Attempt {attempt_id} is {attempt.state}.")
     return attempt
