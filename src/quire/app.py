@@ -19,6 +19,7 @@ from quire.dialects.databricks import databricks_dialect
 from quire.dialects.databricks.mapping import resolve_references, webhook_message
 from quire.engine.dispatcher import Dispatcher, DispatcherParts
 from quire.engine.jobs import Jobs
+from quire.engine.models import Attempt, Parameters, Run
 from quire.engine.quota import Quota
 from quire.engine.recovery import Recovery
 from quire.engine.reports import Reports
@@ -151,7 +152,7 @@ class Server:
             host=self.placement.host,
             slots=self.placement.slots,
             server_url=lambda: self.url,
-            resolvers={"databricks": resolve_references},
+            resolvers={"databricks": self._resolve_databricks},
         )
         self.scheduler = Scheduler(
             database, clock, quota, self.transitions, self.principals, settings
@@ -238,6 +239,15 @@ class Server:
             self.retention.loop,
             self.recovery.loop,
             self.outbox.loop,
+        )
+
+    def _resolve_databricks(self, run: Run, attempt: Attempt, given: Parameters) -> Parameters:
+        return resolve_references(
+            run,
+            attempt,
+            given,
+            workspace_id=self.settings.workspace_id,
+            workspace_url=self.settings.public_url or self.url,
         )
 
     def _may_see_notebook(self, actor: Principal, path: str) -> bool:
