@@ -16,7 +16,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, insert, update
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event, insert, update
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.pool import PoolProxiedConnection
 
@@ -127,6 +127,13 @@ def _with_driver(url: str) -> str:
 
 
 def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "do_connect")
+    def on_do_connect(_: Dialect, __: Any, arguments: list[Any], ___: dict[str, Any]) -> None:
+        # SQLite would let every user read it, kernels' too; its side files follow its mode.
+        file = Path(arguments[0])
+        if arguments[0] != ":memory:" and file.parent.is_dir() and not file.exists():
+            file.touch(mode=0o600)
+
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _: PoolProxiedConnection) -> None:
         connection.isolation_level = None  # SQLAlchemy's begin event below decides instead

@@ -1,0 +1,70 @@
+"""``quire share``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from quire.cli.common import BlobUrl, DatabaseUrl, DataDir, open_stored, settings_of
+
+__all__ = ["share"]
+
+
+class _Given(StrEnum):
+    """What --as takes."""
+
+    OWNER = "owner"
+    EDITOR = "editor"
+    VIEWER = "viewer"
+    NONE = "none"
+
+
+def share(
+    path: Annotated[str, typer.Argument(help="Path of a notebook, file or folder.")],
+    right: Annotated[
+        _Given,
+        typer.Option("--as", help="Right to give; a folder's holds for all below; none takes it."),
+    ],
+    user: Annotated[str | None, typer.Option(help="Name of the user to share with.")] = None,
+    group: Annotated[str | None, typer.Option(help="Name of the group to share with.")] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    blob_url: BlobUrl = None,
+) -> None:
+    """Give somebody a right to a notebook, file or folder, or take it away."""
+    from quire.clock import SystemClock
+    from quire.errors import InvalidRequest
+    from quire.identity.models import Principal, PrincipalKind, Role
+    from quire.identity.permissions import Right
+    from quire.identity.principals import Principals
+    from quire.ids import PrincipalId
+    from quire.store.blobs import BlobStore
+    from quire.workspace.tree import Workspace
+
+    if user is not None and group is None:
+        name, kind = user, PrincipalKind.USER
+    elif group is not None and user is None:
+        name, kind = group, PrincipalKind.GROUP
+    else:
+        raise InvalidRequest("Name either a --user or a --group to share with.")
+    settings = settings_of(data_dir, database_url, blob_url)
+    # Whoever can open the database may do everything; nothing is stored in this name.
+    operator = Principal(PrincipalId(0), PrincipalKind.SERVICE, "quire share", Role.ADMIN)
+    with open_stored(settings) as database:
+        clock = SystemClock()
+        principal = Principals(database, clock).get_by_name(name, kind)
+        blobs = BlobStore.open(settings.blob_url, settings.blobs_dir)
+        held = Workspace(database, blobs, clock).share(
+            operator, path, principal, None if right is _Given.NONE else Right(right.value)
+        )
+    if held is None:
+        typer.echo(f"{principal.name} has no right to {path}.")
+    elif held.value == right.value:
+        typer.echo(f"{principal.name} is {held} of {path}.")
+    else:
+        typer.echo(
+            f"{principal.name} is still {held} of {path}: as its owner or an administrator, by a "
+            "group, or by a folder above."
+        )
