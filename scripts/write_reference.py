@@ -30,7 +30,8 @@ def render(text: str) -> str:
         marks = re.compile(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
         if not marks.search(text):
             raise ValueError(f"no place for the table {name}")
-        text = marks.sub(lambda found, table=table: found[1] + table + found[2], text)
+        escaped = table.replace("\\", r"\\")
+        text = marks.sub(rf"\g<1>{escaped}\g<2>", text)
     return text
 
 
