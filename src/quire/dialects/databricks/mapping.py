@@ -31,6 +31,7 @@ from quire.engine.models import (
     Trigger,
 )
 from quire.errors import InvalidValue
+from quire.notify.notice import Notice
 from quire.store.runs import RunView
 from quire.workspace.models import Node, NodeKind
 
@@ -48,6 +49,7 @@ __all__ = [
     "resolve_references",
     "run_definition",
     "stored_settings",
+    "webhook_message",
 ]
 
 DIALECT = "databricks"
@@ -72,6 +74,10 @@ _EVENTS = {
     "on_success": NotificationEvent.SUCCESS,
     "on_failure": NotificationEvent.FAILURE,
     "on_duration_warning_threshold_exceeded": NotificationEvent.DURATION_WARNING,
+}
+_EVENT_NAMES = {
+    **{event: name for name, event in _EVENTS.items()},
+    NotificationEvent.JOB_DELETED: "on_deleted",
 }
 _OBJECT_TYPES = {
     NodeKind.FOLDER: "DIRECTORY",
@@ -378,6 +384,18 @@ def describe_node(node: Node) -> dict[str, Any]:
     if node.kind is NodeKind.FILE:
         described["size"] = node.size or 0
     return described
+
+
+def webhook_message(notice: Notice) -> dict[str, Any]:
+    """What a webhook receives (contract 6.2); every id is text."""
+    message: dict[str, Any] = {
+        "event_type": f"jobs.{_EVENT_NAMES[notice.event]}",
+        "workspace_id": notice.workspace_id,
+        "job": {"job_id": str(notice.job_id), "name": notice.job_name},
+    }
+    if notice.attempt_id is not None:
+        message["run"] = {"run_id": str(notice.attempt_id)}
+    return message
 
 
 def milliseconds(at: datetime) -> int:

@@ -27,6 +27,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from quire.dialects.reading import describe_value
 from quire.errors import InvalidValue, MissingField, Unsupported
+from quire.notify.destinations import check_address
 from quire.workspace.addressing import check_path
 
 __all__ = [
@@ -122,9 +123,10 @@ def _check_not_empty(value: str) -> str:
 def _check_address(value: str) -> str:
     if not value.isascii():
         raise ValueError("only ASCII characters are allowed")
-    if "@" not in value.strip("@") or not value.isprintable() or " " in value or "," in value:
-        raise ValueError("is not a mail address")
-    return value
+    try:
+        return check_address(value, "address")
+    except InvalidValue:
+        raise ValueError(f"{describe_value(value)} is not a mail address") from None
 
 
 def _at_most_bytes(limit: int) -> AfterValidator:
@@ -192,7 +194,7 @@ Name = Annotated[str, _at_most_bytes(4096)]
 Needed = Annotated[str, AfterValidator(_check_not_empty), _at_most_bytes(4096)]
 AsciiText = Annotated[str, BeforeValidator(_read_text), AfterValidator(_check_ascii)]
 PlainText = Annotated[str, BeforeValidator(_read_text)]
-Address = Annotated[str, AfterValidator(_check_address), _at_most_bytes(320)]
+Address = Annotated[str, AfterValidator(_check_address)]
 Moment = Annotated[int, Integer(0, 253_402_300_799_999)]  # milliseconds up to the year 9999
 Identifier = Annotated[int, Integer(-_INT64, _INT64)]
 JsonObject = dict[str, Any]

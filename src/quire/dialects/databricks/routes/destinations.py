@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from quire.dialects.base import Call, Endpoint, Services
 from quire.dialects.databricks import wire
-from quire.errors import InvalidValue, PermissionDenied, Unsupported
-
-if TYPE_CHECKING:
-    from quire.notify.destinations import Destination
+from quire.errors import InvalidValue, PermissionDenied
+from quire.notify.destinations import Destination, DestinationKind
 
 __all__ = ["endpoints"]
 
-_KINDS = {"generic_webhook": "webhook", "email": "email"}
-_TYPES = {"webhook": "WEBHOOK", "email": "EMAIL"}
+_KINDS = {
+    "generic_webhook": DestinationKind.WEBHOOK,
+    "email": DestinationKind.EMAIL,
+    "slack": DestinationKind.SLACK,
+    "microsoft_teams": DestinationKind.MICROSOFT_TEAMS,
+    "pagerduty": DestinationKind.PAGERDUTY,
+}
+_FIELDS = {kind: name for name, kind in _KINDS.items()}
 _PAGE = 100
 
 
@@ -26,7 +31,8 @@ def endpoints(services: Services) -> list[Endpoint]:
     def create(call: Call, body: wire.NewDestination) -> dict[str, Any]:
         _require_admin(call)
         kind, config = _config(body.config)
-        return _describe(destinations.create(body.display_name, kind, config))
+        with _own_field_names(kind):
+            return _describe(destinations.create(body.display_name, kind, config))
 
     def list_some(_: Call, query: wire.Page) -> dict[str, Any]:
         start = _offset(query.page_token)
@@ -42,13 +48,11 @@ def endpoints(services: Services) -> list[Endpoint]:
 
     def change(call: Call, body: wire.DestinationFields) -> dict[str, Any]:
         _require_admin(call)
-        known = destinations.get(body.id)
-        kind, config = (known.kind, known.config) if body.config is None else _config(body.config)
-        if kind != known.kind:
-            raise InvalidValue("config", "the type of a destination cannot change.")
-        return _describe(
-            destinations.update(body.id, name=body.display_name or known.name, config=config)
-        )
+        kind, config = (None, None) if body.config is None else _config(body.config)
+        with _own_field_names(kind):
+            return _describe(
+                destinations.update(body.id, name=body.display_name, kind=kind, config=config)
+            )
 
     def delete(call: Call, query: wire.DestinationId) -> dict[str, Any]:
         _require_admin(call)
@@ -79,37 +83,35 @@ def _offset(token: str | None) -> int:
     return int(token)
 
 
-def _config(config: wire.DestinationConfig) -> tuple[str, dict[str, Any]]:
-    """Our kind and configuration. Raises Unsupported for kinds nothing is sent to."""
+def _config(config: wire.DestinationConfig) -> tuple[DestinationKind, dict[str, Any]]:
     given = next(iter(config.model_fields_set))
-    if given not in _KINDS:
-        raise Unsupported(
-            f"This server does not send to {given} (config.{given}); "
-            f"only generic_webhook and email are supported.",
-            field=f"config.{given}",
-        )
     return _KINDS[given], config.stored()[given]
+
+
+@contextmanager
+def _own_field_names(kind: DestinationKind | None) -> Iterator[None]:
+    """Names fields in errors as this vendor does."""
+    try:
+        yield
+    except InvalidValue as error:
+        field = error.field or "config"
+        reason = error.message.removeprefix(f"Invalid value for {field}: ")
+        if field == "name":
+            raise InvalidValue("display_name", reason) from None
+        if kind is not None:
+            field = field.replace("config", f"config.{_FIELDS[kind]}", 1)
+        raise InvalidValue(field, reason) from None
 
 
 def _describe_briefly(destination: Destination) -> dict[str, Any]:
     return {
         "id": destination.id,
         "display_name": destination.name,
-        "destination_type": _TYPES[destination.kind],
+        "destination_type": destination.kind.value.upper(),
     }
 
 
 def _describe(destination: Destination) -> dict[str, Any]:
     """With the configuration; what is secret in it is only said to be set."""
-    return {**_describe_briefly(destination), "config": _shown(destination)}
-
-
-def _shown(destination: Destination) -> Mapping[str, Any]:
-    if destination.kind == "email":
-        return {"email": {"addresses": list(destination.config["addresses"])}}
-    set_fields = {
-        f"{name}_set": True
-        for name in ("url", "username", "password")
-        if destination.config.get(name)
-    }
-    return {"generic_webhook": set_fields}
+    config = {_FIELDS[destination.kind]: destination.public_config()}
+    return {**_describe_briefly(destination), "config": config}
