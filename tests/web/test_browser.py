@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect
-from quire.render.page import render_html
 
 from quire.engine.states import State
+from quire.render.page import render_html
 from tests.web.conftest import (
     TOKEN,
     Shown,

@@ -336,9 +336,7 @@ def count_active(connection: Connection) -> int:
 def count_by_active_state(connection: Connection) -> dict[str, int]:
     """How many active runs are in each state; states without any are left out."""
     rows = connection.execute(
-        select(runs.c.state, func.count().label("number"))
-        .where(_ACTIVE_RUN)
-        .group_by(runs.c.state)
+        select(runs.c.state, func.count().label("number")).where(_ACTIVE_RUN).group_by(runs.c.state)
     )
     return {row.state: row.number for row in rows}
 
