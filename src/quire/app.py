@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 from collections.abc import AsyncIterator
@@ -44,7 +45,6 @@ from quire.observe.logs import configure_logging
 from quire.observe.metrics import Metrics, MetricsMiddleware
 from quire.placement.base import RunnerIdentity
 from quire.placement.local import LocalPlacement
-from quire.runner.spool import write_server_url
 from quire.settings import Settings
 from quire.store import runs as run_rows
 from quire.store.blobs import BlobStore
@@ -150,7 +150,7 @@ class Server:
                 settings=settings,
             ),
             host=self.placement.host,
-            slots=self.placement.slots,
+            slots=settings.slots or os.cpu_count() or 1,
             server_url=lambda: self.url,
             resolvers={"databricks": self._resolve_databricks},
         )
@@ -201,7 +201,7 @@ class Server:
     def start(self) -> None:
         """Start the engine. ``url`` must be where the application answers."""
         self.settings.spool_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
-        write_server_url(self.settings.spool_dir, self.url)
+        self._publish_url()
         self.placement.start(self.recovery.departed)
         self.recovery.adopt()
         self.recovery.loop.start()
@@ -216,6 +216,13 @@ class Server:
             loop.close()
         self.placement.close()
         self.database.close()
+
+    def _publish_url(self) -> None:
+        """Tell runners of an earlier server, which may have had another port, where this one is."""
+        path = self.settings.spool_dir / "server-url"
+        draft = path.with_suffix(".new")
+        draft.write_text(self.url)
+        draft.replace(path)
 
     def _checks(self) -> dict[str, Check]:
         def database() -> None:
