@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.history import fill
+
 from quire.clock import SystemClock
 from quire.engine.states import Outcome, State
 from quire.identity.tokens import ensure_administrator

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 
 import pytest
-
 from bench.main import render
 from bench.measures import Row, percentile
 from bench.memory import pss_bytes, rss_bytes
