@@ -18,6 +18,7 @@ BLOCK_BYTES = 64 * 1024
 QUIET_SECONDS = 0.1
 INTERRUPT_SECONDS = 0.4
 TERMINATE_SECONDS = 0.3
+KILL_SECONDS = 0.3
 
 
 def run_streaming(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> int:
@@ -75,25 +76,46 @@ def _write(target: Any, text: str) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the command and all that came from it, with more force after each wait."""
+    tree = [*_descendants(process.pid), process.pid]
     for number, seconds in (
         (signal.SIGINT, INTERRUPT_SECONDS),
         (signal.SIGTERM, TERMINATE_SECONDS),
-        (signal.SIGKILL, None),
+        (signal.SIGKILL, KILL_SECONDS),
     ):
-        for pid in (*_descendants(process.pid), process.pid):
-            if pid == process.pid and process.poll() is not None:
-                continue
+        for pid in tree:
             try:
                 os.kill(pid, number)
-            except ProcessLookupError:
-                continue  # it ended by itself meanwhile
-        deadline = None if seconds is None else time.monotonic() + seconds
-        while process.poll() is None:
-            if deadline is not None and time.monotonic() > deadline:
-                break
-            time.sleep(0.01)
-        if process.poll() is not None:
+            except (ProcessLookupError, PermissionError):
+                continue  # it ended by itself, or runs as somebody else
+        deadline = time.monotonic() + seconds
+        while tree and time.monotonic() < deadline:
+            process.poll()
+            tree = [pid for pid in tree if _is_alive(pid)]
+            if tree:
+                time.sleep(0.01)
+        if not tree:
             return
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    fields = _read_stat(pid)
+    return fields is None or fields[0] != b"Z"
+
+
+def _read_stat(pid: int) -> list[bytes] | None:
+    """State, parent and so on of a process; None where /proc does not tell."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
 
 
 def _descendants(pid: int) -> list[int]:
@@ -106,12 +128,9 @@ def _descendants(pid: int) -> list[int]:
     for entry in entries:
         if not entry.isdigit():
             continue
-        try:
-            with open(f"/proc/{entry}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-        except OSError:
-            continue  # gone while we looked
-        parents[int(entry)] = int(fields[1])
+        fields = _read_stat(int(entry))
+        if fields is not None:
+            parents[int(entry)] = int(fields[1])
     found = [pid]
     for parent in found:
         found.extend(child for child, of in parents.items() if of == parent)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,13 +63,8 @@ class Reply:
     @property
     def traceback(self) -> str:
         """Without colours."""
-        import re
-
         lines = [
-            line
-            for each in self.outputs
-            if each["kind"] == "error"
-            for line in each["traceback"]
+            line for each in self.outputs if each["kind"] == "error" for line in each["traceback"]
         ]
         return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(lines))
 
@@ -105,6 +102,8 @@ class Kernel:
                 continue
             if message["content"].get("execution_state") == "idle":
                 break
+            if message["msg_type"] in ("status", "execute_input"):
+                continue
             outputs.append({"kind": message["msg_type"], **message["content"]})
         content = self.client.get_shell_msg(timeout=60)["content"]
         return Reply(content["status"], content.get("ename"), content.get("evalue"), outputs)
@@ -127,10 +126,10 @@ class Kernel:
                 seen += message["content"].get("text", "")
 
 
-@pytest.fixture
-def kernel(tmp_path: Path) -> Iterator[Kernel]:
-    manager = KernelManager(transport="ipc", ip=str(tmp_path / "k"))
-    manager.start_kernel(cwd=str(tmp_path))
+@contextmanager
+def starting(folder: Path) -> Iterator[Kernel]:
+    manager = KernelManager(transport="ipc", ip=str(folder / "k"))
+    manager.start_kernel(cwd=str(folder))
     client = manager.client()
     client.start_channels()
     try:
@@ -139,3 +138,17 @@ def kernel(tmp_path: Path) -> Iterator[Kernel]:
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Iterator[Kernel]:
+    with starting(tmp_path) as kernel:
+        yield kernel
+
+
+@pytest.fixture(scope="module")
+def shared_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """A kernel of Databricks flavour for tests that leave nothing behind."""
+    with starting(tmp_path_factory.mktemp("kernel")) as kernel:
+        kernel.configure({"flavour": "databricks"})
+        yield kernel

@@ -49,9 +49,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.asked.append(
-            (self.command, self.path, self.headers.get("Authorization"), body)
-        )
+        self.server.asked.append((self.command, self.path, self.headers.get("Authorization"), body))
         answer = self.server.answers.pop(0)
         if answer is None:  # the connection breaks before an answer
             self.close_connection = True

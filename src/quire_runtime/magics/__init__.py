@@ -32,7 +32,10 @@ def register(ipython: Any, session: Session, dbutils: DBUtils) -> None:
         if databricks or name not in ("sh", "python"):
             ipython.register_magic_function(function, "cell", name)
     ipython.register_magic_function(run_shell, "cell", leading.SHELL_ALIAS)
-    own_run = ipython.magics_manager.magics["line"].get("run")
+
+    def own_run(line: str) -> Any:  # found by its class, since the name leads here from now on
+        return ipython.magics_manager.registry["ExecutionMagics"].run(line)
+
     run = notebooks.make_run(ipython, session, own_run=None if databricks else own_run)
     setattr(run, NO_EXPANSION, True)
     ipython.register_magic_function(run, "line", "run")
