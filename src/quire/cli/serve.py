@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Annotated
 
 import typer
@@ -9,6 +10,8 @@ import typer
 from quire.cli.common import BlobUrl, DatabaseUrl, DataDir, make_directory
 
 __all__ = ["serve"]
+
+_NO_ADDRESS = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES})
 
 
 def serve(
@@ -33,6 +36,7 @@ def serve(
     The first start on an empty data directory prints the administrator's token, once. Every other
     setting is read from the environment as QUIRE_<NAME>; docs/operations.md lists them all.
     """
+    from quire.errors import Unavailable
     from quire.settings import load_settings
 
     settings = load_settings(
@@ -42,4 +46,17 @@ def serve(
 
     from quire.app import serve as serve_until_stopped
 
-    serve_until_stopped(settings)
+    try:
+        serve_until_stopped(settings)
+    except OSError as error:
+        unknown_host = error.errno is not None and error.errno < 0  # a number of getaddrinfo
+        if error.errno not in _NO_ADDRESS and not unknown_host:
+            raise
+        raise Unavailable(
+            f"Cannot listen on {settings.host}:{settings.port}: {_reason(error)}. Name another "
+            "address with --host and --port."
+        ) from error
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).partition(" (while")[0]
