@@ -1,9 +1,13 @@
 """When a schedule fires: Quartz cron expressions and the time zones they are read in.
 
 Owns syntax and arithmetic only; what a due or missed time leads to is the scheduler's business.
-Behaviour is that of ``org.quartz.CronExpression`` 2.3.2, with two differences. Text that Quartz
-skips in silence (an eighth field, ``5X``, ``MONDAY``, ``MON/2``, ``2-6L``, an empty list element)
-is refused. And what is found depends on the moment alone: the search ends a hundred years after it.
+Behaviour is that of ``org.quartz.CronExpression`` 2.3.2, with these differences:
+
+* Text that Quartz skips in silence is refused: an eighth field, ``5X``, ``MONDAY``, ``MON/2``,
+  ``2-6L``, an empty list element.
+* What is found depends on the expression and the moment alone. The search ends with the hundredth
+  year after the moment, not after today; a repeated hour fires at its second pass also when asked
+  from within the first; the part of an hour behind a gap fires; ``L-30W`` skips a short month.
 """
 
 from __future__ import annotations
