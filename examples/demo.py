@@ -35,8 +35,8 @@ class Client:
         self.url = url
         self._token = token
 
-    def call(self, method: str, path: str, **fields: Any) -> dict[str, Any]:
-        url, body = f"{self.url}/api/2.0/{path}", None
+    def call(self, method: str, endpoint: str, /, **fields: Any) -> dict[str, Any]:
+        url, body = f"{self.url}/api/2.0/{endpoint}", None
         if method == "GET":
             url += "?" + urllib.parse.urlencode(fields)
         else:
@@ -48,7 +48,7 @@ class Client:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
-            sys.exit(f"{method} {path}: {error.code} {error.read().decode()}")
+            sys.exit(f"{method} {endpoint}: {error.code} {error.read().decode()}")
 
     def wait(self, run_id: int) -> dict[str, Any]:
         """Poll a run until it is over."""
