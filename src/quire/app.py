@@ -64,8 +64,8 @@ _RUN_TOKEN_SECRET = "run token secret"  # noqa: S105 - the name of a value, not 
 
 def open_database(settings: Settings) -> Database:
     """The database the settings name, at its present shape; made when there is none."""
-    settings.data_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-    database = Database(settings.database_url or f"sqlite:///{settings.data_dir / 'quire.db'}")
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    database = Database(settings.database_location)
     database.migrate()
     return database
 
@@ -79,7 +79,7 @@ class Server:
         self.clock = clock if clock is not None else SystemClock()
         self.metrics = Metrics()
         self.database = open_database(settings)
-        self.blobs = BlobStore.open(settings.blob_url, settings.data_dir / "blobs")
+        self.blobs = BlobStore.open(settings.blob_url, settings.blobs_dir)
         self.principals = Principals(self.database, self.clock)
         self.tokens = Tokens(self.database, self.clock)
         self.workspace = Workspace(self.database, self.blobs, self.clock)
@@ -200,7 +200,7 @@ class Server:
 
     def start(self) -> None:
         """Start the engine. ``url`` must be where the application answers."""
-        self.settings.spool_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self.settings.spool_dir.mkdir(mode=0o700, exist_ok=True)
         self._publish_url()
         self.placement.start(self.recovery.departed)
         self.recovery.adopt()

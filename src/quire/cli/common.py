@@ -122,7 +122,7 @@ def make_directory(directory: Path) -> None:
     from quire.errors import Unavailable
 
     try:
-        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise Unavailable(f"The data directory cannot be made: {error}") from error
 

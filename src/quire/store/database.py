@@ -7,8 +7,9 @@ write takes the database's single write lock at its start, so what it read stays
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the database to the shape :mod:`quire.store.tables` describes."""
+        self._make_private_file()
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
         with self.write() as connection:
@@ -86,6 +88,12 @@ class Database:
         assert newest is not None
         with self.read() as connection:
             return MigrationContext.configure(connection).get_current_revision(), newest
+
+    def _make_private_file(self) -> None:
+        """An SQLite file holds what signs in: only the server's own user may read it."""
+        if self.is_sqlite and (file := self.engine.url.database):
+            with suppress(FileExistsError):
+                os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
 
     def close(self) -> None:
         self.engine.dispose()
