@@ -1,0 +1,551 @@
+"""Runners on this machine: a nursery that forks them, and a pool of ready ones.
+
+Owns: the nursery's life, the pool, and the watch over runners that were given work. A runner of an
+earlier server is watched by its process id and start time.
+
+A runner is used once. One that is taken from the pool is replaced; while others are ready the new
+one is forked a moment later, so that it does not compete with the run that has just begun.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pwd
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+import structlog
+
+from quire.placement.base import Departure, Reservation, RunnerIdentity
+from quire.runner.kernel_process import KernelUser
+from quire.runner.main import READY, RunnerConfig, home_folder, send_assignment
+from quire.runner.processes import (
+    descendants,
+    describe_status,
+    host_identity,
+    kill_all,
+    send_signal,
+    start_time,
+)
+from quire.runner.protocol import Assignment
+from quire.settings import Settings
+
+__all__ = ["LocalPlacement"]
+
+_LOG = structlog.get_logger(__name__)
+
+_REFILL_DELAY_SECONDS = 0.04
+_NURSERY_PATIENCE_SECONDS = 10.0
+_SHORTEST_RESTART_SECONDS = 0.1
+_LONGEST_RESTART_SECONDS = 5.0
+_PROBED_PACKAGES = ("quire_runtime", "ipykernel", "IPython", "numpy", "pandas", "zmq")
+
+
+class _Runner:
+    """A runner that has no work yet."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self.channel = channel
+        self.identity: RunnerIdentity | None = None  # unknown until the nursery has answered
+        self.ready = False  # its kernel is up
+
+
+class _Reservation:
+    """A runner that was taken from the pool."""
+
+    def __init__(self, placement: LocalPlacement, runner: _Runner) -> None:
+        assert runner.identity is not None
+        self._placement = placement
+        self._runner = runner
+        self._identity = runner.identity
+
+    @property
+    def identity(self) -> RunnerIdentity:
+        return self._identity
+
+    def assign(self, assignment: Assignment) -> None:
+        self._placement._assign(self._runner, assignment)
+
+    def release(self) -> None:
+        self._placement._release(self._runner)
+
+
+class LocalPlacement:
+    """Starts runners on this machine. Implements :class:`quire.placement.base.Placement`."""
+
+    def __init__(self, settings: Settings, *, slots: int | None = None) -> None:
+        """``slots``: how many runs execute at once here; None: one per core."""
+        self._settings = settings
+        cores = os.cpu_count() or 1
+        self._cores = cores
+        self._pool_size = settings.pool_size or max(2, slots or settings.slots or cores)
+        self._host = host_identity()
+        self._lock = threading.Condition()
+        self._on_departure: Callable[[Departure], None] = lambda departure: None
+        self._selector = selectors.DefaultSelector()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._config: RunnerConfig | None = None
+        # The nursery.
+        self._control: socket.socket | None = None
+        self._nursery_pid: int | None = None
+        self._nursery_started_at = 0.0
+        self._restart_at = 0.0
+        self._restart_seconds = _SHORTEST_RESTART_SECONDS
+        # Runners, by what they wait for.
+        self._next_number = 0
+        self._forking: dict[int, _Runner] = {}
+        self._warming: set[_Runner] = set()
+        self._ready: deque[_Runner] = deque()
+        self._reserved: set[_Runner] = set()
+        self._working: set[RunnerIdentity] = set()  # forked here, exits told by the nursery
+        self._adopted: dict[RunnerIdentity, int] = {}  # by pidfd
+        self._waiting = 0
+        self._refill_at = 0.0
+
+    @property
+    def host(self) -> str:
+        """The host part of every identity given out here."""
+        return self._host
+
+    # -- the interface ----------------------------------------------------------------------
+
+    def start(self, on_departure: Callable[[Departure], None]) -> None:
+        """Start the nursery and fill the pool. Raises OSError when a folder cannot be made."""
+        self._on_departure = on_departure
+        self._config = RunnerConfig(
+            runtime_root=str(_runtime_root(self._settings.data_dir)),
+            user=_kernel_user(self._settings.kernel_user),
+            environment=_kernel_environment(),
+            kernel_start_seconds=self._settings.kernel_start_seconds,
+        )
+        _sweep(Path(self._config.runtime_root))
+        self._selector.register(self._wake, selectors.EVENT_READ)
+        with self._lock:
+            self._start_nursery()
+        self._thread = threading.Thread(target=self._watch, name="placement", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Let idle runners go. Runners at work go on, and their nursery with them."""
+        with self._lock:
+            if self._closing or self._thread is None:
+                return
+            self._closing = True
+            self._lock.notify_all()
+        self._poke()
+        self._thread.join()
+        with self._lock:
+            busy = bool(self._working)
+            for runner in [*self._forking.values(), *self._warming, *self._ready, *self._reserved]:
+                runner.channel.close()
+            for pidfd in self._adopted.values():
+                os.close(pidfd)
+            if self._control is not None:
+                self._control.close()
+            self._selector.close()
+            os.close(self._wake)
+        if self._nursery_pid is not None and not busy:
+            _wait_for_exit(self._nursery_pid, _NURSERY_PATIENCE_SECONDS)
+
+    def reserve(self, timeout_seconds: float) -> Reservation | None:
+        """A ready runner, or None when none came up in time."""
+        with self._lock:
+            self._waiting += 1
+            try:
+                if not self._ready:
+                    self._poke()
+                if not self._lock.wait_for(lambda: self._ready or self._closing, timeout_seconds):
+                    return None
+                if self._closing:
+                    return None
+                runner = self._ready.popleft()
+                self._selector.unregister(runner.channel)
+                self._reserved.add(runner)
+            finally:
+                self._waiting -= 1
+        return _Reservation(self, runner)
+
+    def has_room(self) -> bool:
+        """Whether memory allows one more run."""
+        return bool(psutil.virtual_memory().available >= self._settings.memory_reserve_bytes)
+
+    def adopt(self, identity: RunnerIdentity) -> bool:
+        """Watch a runner an earlier server started. False when it is gone already."""
+        with self._lock:
+            if identity in self._adopted or identity in self._working:
+                return True
+            return self._watch_process(identity)
+
+    def nudge(self, identity: RunnerIdentity) -> None:
+        """Make a runner report at once; nothing happens when it is gone."""
+        if self._is_alive(identity):
+            send_signal(identity.pid, signal.SIGUSR1)
+
+    def kill(self, identity: RunnerIdentity) -> None:
+        """End a runner, its kernel and all that came from them; nothing happens when it is gone."""
+        if not self._is_alive(identity):
+            return
+        # Everything that came from a runner stays below it while it lives, because it adopts
+        # orphans; so nothing is missed here, and what is forked meanwhile falls to the nursery.
+        send_signal(identity.pid, signal.SIGSTOP)
+        kill_all({identity.pid} | descendants(identity.pid))
+
+    # -- reservations -----------------------------------------------------------------------
+
+    def _assign(self, runner: _Runner, assignment: Assignment) -> None:
+        identity = runner.identity
+        assert identity is not None
+        with self._lock:
+            if runner not in self._reserved:
+                raise BrokenPipeError("The runner is gone.")
+            self._reserved.discard(runner)
+            self._working.add(identity)
+        try:
+            send_assignment(runner.channel, assignment)
+        except OSError:
+            with self._lock:
+                # Whoever is told here that the runner is gone is not told again.
+                self._working.discard(identity)
+            raise
+        finally:
+            runner.channel.close()
+            with self._lock:
+                self._refill_at = time.monotonic() + _REFILL_DELAY_SECONDS
+            self._poke()
+
+    def _release(self, runner: _Runner) -> None:
+        with self._lock:
+            if runner in self._reserved:
+                self._reserved.discard(runner)
+                if self._closing:
+                    runner.channel.close()
+                    return
+                self._ready.appendleft(runner)
+                self._selector.register(runner.channel, selectors.EVENT_READ, runner)
+                self._lock.notify()
+        self._poke()
+
+    # -- the watching thread ----------------------------------------------------------------
+
+    def _poke(self) -> None:
+        os.eventfd_write(self._wake, 1)
+
+    def _watch(self) -> None:
+        while True:
+            with self._lock:
+                if self._closing:
+                    return
+                timeout = self._refill()
+            departures = []
+            for key, _ in self._selector.select(timeout):
+                with self._lock:
+                    departures += self._handle(key)
+            for departure in departures:
+                self._report(departure)
+
+    def _handle(self, key: selectors.SelectorKey) -> list[Departure]:
+        if self._selector.get_map().get(key.fd) is not key:
+            return []  # let go of since it became readable
+        if key.fileobj == self._wake:
+            os.eventfd_read(self._wake)
+            return []
+        if key.fileobj is self._control:
+            return self._hear_nursery()
+        if isinstance(key.data, _Runner):
+            self._hear_runner(key.data)
+            return []
+        if isinstance(key.data, RunnerIdentity) and key.data in self._adopted:
+            self._selector.unregister(key.fileobj)
+            os.close(self._adopted.pop(key.data))
+            return [Departure(key.data, "gone")]
+        return []
+
+    def _report(self, departure: Departure) -> None:
+        assert self._config is not None
+        identity = departure.identity
+        folder = home_folder(self._config.runtime_root, identity.pid, identity.started)
+        shutil.rmtree(folder, ignore_errors=True)
+        self._on_departure(departure)
+
+    def _refill(self) -> float | None:
+        """Fork what is missing; how long to wait for the next look, None: until something happens."""
+        now = time.monotonic()
+        if self._control is None:
+            if now < self._restart_at:
+                return self._restart_at - now
+            self._start_nursery()
+        coming = len(self._forking) + len(self._warming)
+        wanted = max(self._pool_size, self._waiting)
+        missing = wanted - len(self._ready) - len(self._reserved) - coming
+        if missing <= 0:
+            return None
+        if self._ready and not self._waiting and now < self._refill_at:
+            return self._refill_at - now
+        for _ in range(min(missing, self._cores - coming)):
+            if not self._fork():
+                break
+        return None
+
+    def _fork(self) -> bool:
+        control = self._control
+        assert control is not None
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._next_number += 1
+            try:
+                socket.send_fds(
+                    control, [json.dumps({"fork": self._next_number}).encode()], [theirs.fileno()]
+                )
+            except OSError:
+                ours.close()
+                self._lose_nursery()
+                return False
+        runner = _Runner(ours)
+        self._forking[self._next_number] = runner
+        self._selector.register(ours, selectors.EVENT_READ, runner)
+        return True
+
+    def _hear_runner(self, runner: _Runner) -> None:
+        """A runner without work has said that it is ready, or it has gone."""
+        try:
+            word = runner.channel.recv(1)
+        except OSError:
+            word = b""
+        if word == READY:
+            runner.ready = True
+            self._warming.discard(runner)
+            self._offer(runner)
+            return
+        self._drop(runner)
+        if not runner.ready:
+            # One that never came up would be replaced at once by the next that cannot.
+            self._refill_at = self._restart_at = time.monotonic() + 1.0
+            _LOG.warning("placement.runner_not_started", log=str(self._log_file()))
+
+    def _offer(self, runner: _Runner) -> None:
+        if runner.ready and runner.identity is not None:
+            self._ready.append(runner)
+            self._lock.notify()
+
+    def _drop(self, runner: _Runner) -> None:
+        self._selector.unregister(runner.channel)
+        runner.channel.close()
+        self._warming.discard(runner)
+        self._reserved.discard(runner)
+        if runner in self._ready:
+            self._ready.remove(runner)
+        for number, each in list(self._forking.items()):
+            if each is runner:
+                del self._forking[number]
+
+    # -- the nursery ------------------------------------------------------------------------
+
+    def _log_file(self) -> Path:
+        return self._settings.data_dir / "runners.log"
+
+    def _start_nursery(self) -> None:
+        assert self._config is not None
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._settings.data_dir.mkdir(parents=True, exist_ok=True)
+        with theirs:
+            os.set_inheritable(theirs.fileno(), True)
+            arguments = [
+                sys.executable,
+                "-I",
+                "-c",
+                "from quire.runner.nursery import main; main()",
+                str(theirs.fileno()),
+                json.dumps(asdict(self._config)),
+            ]
+            log = str(self._log_file())
+            self._nursery_pid = os.posix_spawn(
+                sys.executable,
+                arguments,
+                self._config.environment,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 2, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                ],
+                setsid=True,
+                setsigmask=[],
+                setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD],
+            )
+        self._nursery_started_at = time.monotonic()
+        self._control = ours
+        self._selector.register(ours, selectors.EVENT_READ)
+
+    def _hear_nursery(self) -> list[Departure]:
+        assert self._control is not None
+        try:
+            data = self._control.recv(1 << 16)
+        except OSError:
+            data = b""
+        if not data:
+            return self._lose_nursery()
+        message: dict[str, Any] = json.loads(data)
+        if "forked" in message:
+            runner = self._forking.pop(message["forked"], None)
+            if runner is not None:
+                runner.identity = RunnerIdentity(self._host, message["pid"], message["started"])
+                if runner.ready:
+                    self._offer(runner)
+                else:
+                    self._warming.add(runner)
+            return []
+        identity = RunnerIdentity(self._host, message["exited"], message["started"])
+        if identity in self._working:
+            self._working.discard(identity)
+            return [Departure(identity, message["cause"])]
+        return []
+
+    def _lose_nursery(self) -> list[Departure]:
+        """The nursery has died. Runners at work go on and are watched from here."""
+        assert self._control is not None
+        assert self._nursery_pid is not None
+        self._selector.unregister(self._control)
+        self._control.close()
+        self._control = None
+        status = _wait_for_exit(self._nursery_pid, _NURSERY_PATIENCE_SECONDS)
+        cause = describe_status(status) if status is not None else "still there"
+        _LOG.error("placement.nursery_died", cause=cause, log=str(self._log_file()))
+        now = time.monotonic()
+        if now - self._nursery_started_at > _LONGEST_RESTART_SECONDS:
+            self._restart_seconds = _SHORTEST_RESTART_SECONDS
+        self._restart_at = now + self._restart_seconds
+        self._restart_seconds = min(self._restart_seconds * 2, _LONGEST_RESTART_SECONDS)
+        for runner in [*self._forking.values(), *self._warming, *self._ready]:
+            self._drop(runner)
+        gone = []
+        for identity in list(self._working):
+            self._working.discard(identity)
+            if not self._watch_process(identity):
+                gone.append(Departure(identity, "gone"))
+        return gone
+
+    def _watch_process(self, identity: RunnerIdentity) -> bool:
+        if not self._is_alive(identity):
+            return False
+        try:
+            pidfd = os.pidfd_open(identity.pid)
+        except ProcessLookupError:
+            return False
+        if not self._is_alive(identity):
+            os.close(pidfd)
+            return False
+        self._adopted[identity] = pidfd
+        self._selector.register(pidfd, selectors.EVENT_READ, identity)
+        self._poke()
+        return True
+
+    def _is_alive(self, identity: RunnerIdentity) -> bool:
+        return identity.host == self._host and start_time(identity.pid) == identity.started
+
+
+def _wait_for_exit(pid: int, seconds: float) -> int | None:
+    """Reap a child within a time; its wait status, None when it is still there."""
+    give_up_at = time.monotonic() + seconds
+    while True:
+        try:
+            reaped, status = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            return None
+        if reaped:
+            return status
+        if time.monotonic() > give_up_at:
+            return None
+        time.sleep(0.005)
+
+
+def _runtime_root(data_dir: Path) -> Path:
+    """Where runners keep their sockets and working folders: short, and passable for every user."""
+    name = hashlib.sha256(str(data_dir.absolute()).encode()).hexdigest()[:8]
+    root = Path(tempfile.gettempdir()) / f"quire-{os.getuid()}-{name}"
+    try:
+        root.mkdir(mode=0o711)
+    except FileExistsError:
+        status = root.lstat()
+        if status.st_uid != os.getuid() or status.st_mode & 0o170022 != 0o040000:
+            # Somebody else made it, or may write to it: not a place for sockets.
+            root = Path(tempfile.mkdtemp(prefix="quire-"))
+    root.chmod(0o711)
+    return root
+
+
+def _sweep(root: Path) -> None:
+    """Remove folders of runners that are gone."""
+    for folder in root.iterdir():
+        pid, _, started = folder.name.partition("-")
+        if not pid.isdigit() or start_time(int(pid)) != started:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kernel_environment() -> dict[str, str]:
+    """What every kernel may know of the server's environment."""
+    kept = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")
+    environment = {name: os.environ[name] for name in kept if name in os.environ}
+    environment.setdefault("LANG", "C.UTF-8")
+    tools = str(Path(sys.executable).parent)
+    environment["PATH"] = f"{tools}:/usr/local/bin:/usr/bin:/bin"
+    return environment
+
+
+def _kernel_user(name: str) -> KernelUser | None:
+    """Whom kernels run as; None: the server's own user.
+
+    Another user only when the server is root, and only one who can read this interpreter and its
+    packages; otherwise a warning says so, and kernels run as root.
+    """
+    if not name or os.geteuid() != 0:
+        return None
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        _LOG.warning("placement.kernel_user_unknown", user=name, consequence="kernels run as root")
+        return None
+    probe = (
+        "import importlib.util as u\n"
+        f"for name in {_PROBED_PACKAGES!r}: open(u.find_spec(name).origin).close()"
+    )
+    try:
+        result = subprocess.run(
+            [sys.executable, "-I", "-c", probe],
+            user=entry.pw_uid,
+            group=entry.pw_gid,
+            extra_groups=[],
+            cwd="/",
+            env={},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        failure = result.stderr.strip()[-500:] if result.returncode != 0 else None
+    except OSError as error:
+        failure = str(error)
+    if failure is not None:
+        _LOG.warning(
+            "placement.kernel_user_cannot_read",
+            user=name,
+            interpreter=sys.executable,
+            why=failure,
+            consequence="kernels run as root",
+        )
+        return None
+    return KernelUser(entry.pw_uid, entry.pw_gid, name, entry.pw_dir)

@@ -1,0 +1,370 @@
+"""A kernel as its runner holds it: started, signalled, asked to leave, taken down.
+
+Two ways to get one:
+
+* :func:`fork_kernel`: the interpreter of the nursery, by a fork of the runner itself. There is no
+  jupyter_client provisioner for it, on purpose: the kernel has to be the runner's own child (its
+  death is seen at once by waiting for it, its orphans come to the runner, and Linux kills it when
+  the runner dies), while a provisioner would put the kernel under the nursery and a kernel manager
+  with its event loop, polling and port allocation between the two.
+* :func:`start_kernel`: every other kernelspec the ordinary way, through jupyter_client's kernel
+  manager and whatever provisioner the kernelspec names. Signals and death then go by the process
+  when the provisioner has one on this machine, and by asking the provisioner when it has not.
+
+The same driver executes notebooks on both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import select
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import zmq
+
+from quire.runner.channels import Channels
+from quire.runner.kernel_process import KernelSetup, KernelUser, become_kernel
+from quire.runner.processes import kill_children, send_signal
+
+__all__ = [
+    "ForkedKernel",
+    "Kernel",
+    "KernelHome",
+    "KernelNotStarted",
+    "ManagedKernel",
+    "fork_kernel",
+    "start_kernel",
+]
+
+_SHUTDOWN_SECONDS = 5.0
+_MANAGED_POLL_SECONDS = 0.2
+
+
+class KernelNotStarted(Exception):
+    """The kernel did not come up; the text says why."""
+
+
+class Kernel(Protocol):
+    """What the driver needs of a kernel."""
+
+    name: str
+    pid: int | None  # None when it does not run on this machine
+    language_info: Mapping[str, Any]
+    channels: Channels
+
+    def register(self, poller: Any) -> None:
+        """Add to a zmq poller what becomes readable when the kernel dies."""
+        ...
+
+    @property
+    def poll_seconds(self) -> float | None:
+        """How often :meth:`has_died` must be asked when polling does not tell."""
+        ...
+
+    def has_died(self) -> bool:
+        """Whether the kernel is gone."""
+        ...
+
+    @property
+    def wait_status(self) -> int | None:
+        """How it ended, as waitpid tells; None while it lives or when nobody could see."""
+        ...
+
+    def send_signal(self, number: int) -> None:
+        """Signal the kernel and the processes of its group."""
+        ...
+
+    def shut_down(self, interrupted: Callable[[], bool]) -> None:
+        """Let the kernel leave by itself for a bounded time, then end all that came from it.
+
+        ``interrupted`` is asked while waiting; True ends the patience.
+        """
+        ...
+
+    def kill(self) -> None:
+        """End the kernel and all that came from it, at once."""
+        ...
+
+
+@dataclass(frozen=True)
+class KernelHome:
+    """The folder a runner keeps for its kernel, and whom the kernel runs as."""
+
+    folder: Path  # short: socket paths below it must stay under 107 bytes
+    user: KernelUser | None
+    environment: Mapping[str, str]
+
+    @property
+    def working_dir(self) -> Path:
+        """Where the notebook's code finds itself."""
+        return self.folder / "work"
+
+    def create(self) -> None:
+        """Make the folder; only the kernel's user can enter."""
+        self.folder.mkdir(mode=0o700)
+        (self.folder / "ipython").mkdir()
+        self.working_dir.mkdir()
+        if self.user is not None:
+            for each in (self.folder, self.folder / "ipython", self.working_dir):
+                os.chown(each, self.user.uid, self.user.gid)
+
+    def kernel_environment(self) -> dict[str, str]:
+        """Variables of a kernel: few, and none of the server's."""
+        return {
+            **self.environment,
+            "HOME": str(self.working_dir),
+            "IPYTHONDIR": str(self.folder / "ipython"),
+            "MPLCONFIGDIR": str(self.folder / "ipython"),
+        }
+
+
+class ForkedKernel:
+    """A kernel that is this process's own child."""
+
+    name = "python3"
+    poll_seconds = None
+
+    def __init__(self, pid: int, connection: Mapping[str, Any]) -> None:
+        from ipykernel.ipkernel import IPythonKernel
+
+        self.pid: int | None = pid
+        self._child = pid
+        self._pidfd = os.pidfd_open(pid)
+        self._status: int | None = None
+        self.language_info: Mapping[str, Any] = dict(IPythonKernel.language_info)
+        self.channels = Channels(connection)
+
+    def register(self, poller: Any) -> None:
+        poller.register(self._pidfd, zmq.POLLIN)
+
+    def has_died(self) -> bool:
+        if self._status is None:
+            pid, status = os.waitpid(self._child, os.WNOHANG)
+            if pid != 0:
+                self._status = status
+        return self._status is not None
+
+    @property
+    def wait_status(self) -> int | None:
+        return self._status
+
+    def send_signal(self, number: int) -> None:
+        if not self.has_died():
+            try:
+                os.killpg(self._child, number)
+            except ProcessLookupError:
+                return  # it died in this moment, which the next look will tell
+
+    def shut_down(self, interrupted: Callable[[], bool]) -> None:
+        if not self.has_died():
+            channels = self.channels
+            channels.send(channels.control, "shutdown_request", {"restart": False})
+            give_up_at = time.monotonic() + _SHUTDOWN_SECONDS
+            while not self._wait(0.05) and not interrupted() and time.monotonic() < give_up_at:
+                pass
+        self.kill()
+
+    def _wait(self, seconds: float) -> bool:
+        select.select([self._pidfd], [], [], seconds)
+        return self.has_died()
+
+    def kill(self) -> None:
+        if not self.has_died():
+            send_signal(self._child, signal.SIGKILL)
+            while not self._wait(1.0):
+                pass
+        kill_children()
+        self.channels.close()
+
+
+def fork_kernel(
+    home: KernelHome, *, release: Callable[[], None], wait: Callable[[int], None]
+) -> ForkedKernel:
+    """Fork a kernel and connect to it. The caller must have no threads and no zmq context.
+
+    ``wait(descriptor)`` returns when the descriptor is readable, and may raise to give up.
+    Raises KernelNotStarted.
+    """
+    connection = {
+        "transport": "ipc",
+        "ip": str(home.folder / "k"),
+        "shell_port": 1,
+        "iopub_port": 2,
+        "stdin_port": 3,
+        "control_port": 4,
+        "hb_port": 5,
+        "key": secrets.token_hex(16),
+        "signature_scheme": "hmac-sha256",
+        "kernel_name": "python3",
+    }
+    connection_file = home.folder / "connection.json"
+    _write_private(connection_file, json.dumps(connection), home.user)
+    log_file = home.folder / "kernel.log"
+    setup = KernelSetup(
+        connection_file=str(connection_file),
+        working_dir=str(home.working_dir),
+        profile_dir=str(home.folder / "ipython"),
+        log_file=str(log_file),
+        environment=home.kernel_environment(),
+        user=home.user,
+    )
+    ready, ready_of_child = os.pipe()
+    parent_pid = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        become_kernel(setup, parent_pid=parent_pid, ready=ready_of_child, release=release)
+    os.close(ready_of_child)
+    try:
+        wait(ready)
+        if not os.read(ready, 1):
+            os.waitpid(pid, 0)
+            raise KernelNotStarted(f"The kernel did not come up.\n{_tail(log_file)}".strip())
+    finally:
+        os.close(ready)
+    return ForkedKernel(pid, connection)
+
+
+def _write_private(path: Path, text: str, user: KernelUser | None) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(file, text.encode())
+        if user is not None:
+            os.fchown(file, user.uid, user.gid)
+    finally:
+        os.close(file)
+
+
+def _tail(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")[-2000:]
+    except FileNotFoundError:
+        return ""
+
+
+class ManagedKernel:
+    """A kernel that a jupyter_client kernel manager started."""
+
+    poll_seconds = _MANAGED_POLL_SECONDS
+
+    def __init__(self, name: str, manager: Any) -> None:
+        self.name = name
+        self._manager = manager
+        self.pid: int | None = getattr(manager.provisioner, "pid", None)
+        self._status: int | None = None
+        self._gone = False
+        self.language_info: Mapping[str, Any] = {}
+        self.channels = Channels(manager.get_connection_info())
+
+    def register(self, poller: Any) -> None:
+        """Nothing to add: :attr:`poll_seconds` tells how often to ask."""
+
+    def has_died(self) -> bool:
+        if not self._gone:
+            code = getattr(self._manager.provisioner, "process", None)
+            returned = code.poll() if code is not None else None
+            if returned is not None:
+                self._gone = True
+                self._status = returned << 8 if returned >= 0 else -returned
+            elif code is None and not self._manager.is_alive():
+                self._gone = True
+        return self._gone
+
+    @property
+    def wait_status(self) -> int | None:
+        return self._status
+
+    def send_signal(self, number: int) -> None:
+        if self.has_died():
+            return
+        if number == signal.SIGINT:
+            self._manager.interrupt_kernel()
+        else:
+            self._manager.signal_kernel(number)
+
+    def shut_down(self, interrupted: Callable[[], bool]) -> None:
+        if not self.has_died():
+            self._manager.request_shutdown()
+            give_up_at = time.monotonic() + _SHUTDOWN_SECONDS
+            while not self.has_died() and not interrupted() and time.monotonic() < give_up_at:
+                time.sleep(0.01)
+        self.kill()
+
+    def kill(self) -> None:
+        if not self.has_died():
+            self._manager.shutdown_kernel(now=True)
+        self._manager.cleanup_resources()
+        kill_children()
+        self.channels.close()
+
+
+def start_kernel(name: str, home: KernelHome, start_seconds: float) -> ManagedKernel:
+    """Start the kernel of a kernelspec. Raises KernelNotStarted, naming the kernels there are."""
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+    from jupyter_client.manager import KernelManager
+
+    specs = KernelSpecManager(ensure_native_kernel=True)
+    try:
+        specs.get_kernel_spec(name)
+    except NoSuchKernel:
+        available = ", ".join(sorted(specs.find_kernel_specs())) or "none"
+        raise KernelNotStarted(
+            f"There is no kernel named {name!r} on this machine. Available kernels: {available}."
+        ) from None
+    manager = KernelManager(
+        kernel_name=name,
+        kernel_spec_manager=specs,
+        transport="ipc",
+        ip=str(home.folder / "m"),
+        connection_file=str(home.folder / "managed.json"),
+    )
+    user: dict[str, Any] = {}
+    if home.user is not None:
+        user = {"user": home.user.uid, "group": home.user.gid, "extra_groups": []}
+    try:
+        manager.start_kernel(cwd=str(home.working_dir), env=home.kernel_environment(), **user)
+        if home.user is not None:
+            os.chown(manager.connection_file, home.user.uid, home.user.gid)
+        kernel = ManagedKernel(name, manager)
+    except Exception as error:  # noqa: BLE001  (a provisioner may raise anything)
+        raise KernelNotStarted(f"The kernel {name!r} did not start: {error}") from error
+    give_up_at = time.monotonic() + start_seconds
+    try:
+        kernel.language_info = _wait_for_kernel_info(kernel, give_up_at)
+    except KernelNotStarted:
+        kernel.kill()
+        raise
+    return kernel
+
+
+def _wait_for_kernel_info(kernel: ManagedKernel, give_up_at: float) -> Mapping[str, Any]:
+    """Ask who the kernel is until it answers, and until its output comes through.
+
+    A kernel without a welcome message proves its output channel by the status messages of the
+    same requests.
+    """
+    channels = kernel.channels
+    poller = zmq.Poller()
+    poller.register(channels.shell, zmq.POLLIN)
+    poller.register(channels.iopub, zmq.POLLIN)
+    info: Mapping[str, Any] | None = None
+    hears_output = False
+    while info is None or not hears_output:
+        if kernel.has_died():
+            raise KernelNotStarted(f"The kernel {kernel.name!r} ended while it started.")
+        if time.monotonic() > give_up_at:
+            raise KernelNotStarted(f"The kernel {kernel.name!r} did not answer in time.")
+        channels.send(channels.shell, "kernel_info_request", {})
+        poller.poll(200)
+        while (message := channels.receive(channels.shell)) is not None:
+            if message.type == "kernel_info_reply":
+                info = message.content.get("language_info", {})
+        while channels.receive(channels.iopub) is not None:
+            hears_output = True
+    return info

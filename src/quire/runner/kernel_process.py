@@ -1,0 +1,203 @@
+"""What a forked child does to become a Jupyter kernel.
+
+Owns: the child's side of a fork, from the first line after it to its exit. The other side, which
+talks to the kernel and takes it down, is ``kernel.py``.
+
+The kernel is ipykernel with what a notebook run never uses left out, because every run pays for it:
+
+* no command line to parse and no configuration files to look for: the settings are known;
+* no heartbeat channel and no poller of the parent: the parent sees the kernel's end at once by
+  waiting for it, and Linux ends the kernel when its parent dies (``PR_SET_PDEATHSIG``);
+* no debugger (debugpy alone costs a kernel more memory than all its other parts);
+* no history;
+* an exit that does what users can see of one (threads joined, exit handlers run, objects of the
+  notebook let go, open files written) and not the taking apart of every imported module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import gc
+import io
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy
+from ipykernel.ipkernel import IPythonKernel
+from ipykernel.kernelapp import IPKernelApp
+
+from quire.runner.processes import die_with_parent
+
+__all__ = ["KernelSetup", "KernelUser", "become_kernel"]
+
+
+@dataclass(frozen=True)
+class KernelUser:
+    """Whom a kernel runs as."""
+
+    uid: int
+    gid: int
+    name: str
+    home: str
+
+
+@dataclass(frozen=True)
+class KernelSetup:
+    """What a child needs to become a kernel."""
+
+    connection_file: str
+    working_dir: str
+    profile_dir: str
+    log_file: str  # what the kernel says before its output is captured
+    environment: Mapping[str, str]
+    user: KernelUser | None = None  # None: stay who the parent is
+
+
+class _Kernel(IPythonKernel):  # type: ignore[misc]
+    """ipykernel's kernel, without what its runner does better."""
+
+    # The pause papers over a lost flush; the runner waits for the idle message, which comes after
+    # all output on the same socket, so nothing can be lost.
+    _execute_sleep = 0.0
+
+    async def _progressively_terminate_all_children(self) -> None:
+        """The runner ends what is left, and needs no pauses to find it."""
+
+
+class _KernelApp(IPKernelApp):  # type: ignore[misc]
+    """ipykernel's application, without command line, configuration files and heartbeat."""
+
+    kernel_class = _Kernel
+
+    def parse_command_line(self, argv: list[str] | None = None) -> None:
+        """The settings come as traits."""
+
+    def load_config_file(self, suppress_errors: bool | None = None) -> None:
+        """There is none."""
+
+    def init_config_files(self) -> None:
+        """There are none."""
+
+    def init_heartbeat(self) -> None:
+        """Nobody listens to it."""
+
+    def init_iopub(self, context: Any) -> None:
+        # Output that the runner has not taken yet waits in the kernel and is never dropped.
+        context.sockopts[_SNDHWM] = 0
+        super().init_iopub(context)
+        del context.sockopts[_SNDHWM]
+
+
+_SNDHWM = 23  # zmq.SNDHWM
+
+
+def become_kernel(
+    setup: KernelSetup, *, parent_pid: int, ready: int, release: Callable[[], None]
+) -> NoReturn:
+    """Be a kernel from here to the end of the process. Call in a fresh fork only.
+
+    ``ready`` is a descriptor that gets one byte when the kernel's sockets listen. ``release`` lets
+    go of Python objects that hold the parent's descriptors, which are closed here.
+    """
+    status = 1
+    try:
+        release()
+        _detach_from_parent(setup, parent_pid, ready)
+        app = _start_app(setup)
+        os.write(ready, b"k")
+        os.close(ready)
+        app.start()
+        status = 0
+    except BaseException:  # noqa: BLE001  (whatever it is, the process ends here and says why)
+        import traceback
+
+        traceback.print_exc(file=sys.__stderr__)
+    finally:
+        _leave(status)
+
+
+def _detach_from_parent(setup: KernelSetup, parent_pid: int, ready: int) -> None:
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as in every Python program
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    log = os.open(setup.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    os.dup2(log, 2)
+    os.closerange(3, ready)
+    os.closerange(ready + 1, os.sysconf("SC_OPEN_MAX"))
+    if setup.user is not None:
+        os.setgroups([setup.user.gid])
+        os.setresgid(setup.user.gid, setup.user.gid, setup.user.gid)
+        os.setresuid(setup.user.uid, setup.user.uid, setup.user.uid)
+    die_with_parent(parent_pid)
+    os.umask(0o022)
+    os.environ.clear()
+    os.environ.update(setup.environment)
+    time.tzset()
+    os.chdir(setup.working_dir)
+    random.seed()
+    numpy.random.seed()  # noqa: NPY002  (the legacy global state is what a fork shares)
+    sys.argv = ["ipykernel_launcher", "-f", setup.connection_file]
+    gc.enable()
+
+
+def _start_app(setup: KernelSetup) -> Any:
+    app = _KernelApp.instance()
+    app.connection_file = setup.connection_file
+    app.log_level = 50
+    app.config.ProfileDir.location = setup.profile_dir
+    app.config.HistoryManager.enabled = False
+    app.initialize([])
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        # Captured output is also echoed to where it went before; nobody reads it there.
+        os.dup2(nothing, stream._original_stdstream_copy)  # type: ignore[union-attr]
+    os.close(nothing)
+    # Nobody waits for the sockets' orderly end: all output was taken before the kernel was asked
+    # to leave.
+    atexit.unregister(app.close)
+    atexit.unregister(app.iopub_thread.stop)
+    return app
+
+
+def _leave(status: int) -> NoReturn:
+    """End like an interpreter does, as far as a notebook can tell."""
+    try:
+        asyncio.set_event_loop(None)
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        gc.collect()
+        _close_files()
+    except BaseException:  # noqa: BLE001  (an exit handler's error must not keep the process)
+        status = status or 1
+    finally:
+        os._exit(status)
+
+
+def _close_files() -> None:
+    """Write out what open files still hold; text first, since it sits on top of bytes."""
+    files = [each for each in gc.get_objects() if isinstance(type(each), type) and _is_file(each)]
+    files.sort(key=lambda each: not isinstance(each, io.TextIOBase))
+    for each in files:
+        try:
+            each.close()
+        except (OSError, ValueError):
+            continue  # as the interpreter does at its own exit
+
+
+def _is_file(value: object) -> bool:
+    kind = type(value)
+    return issubclass(kind, io.IOBase) and not issubclass(kind, io.RawIOBase)

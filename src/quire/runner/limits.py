@@ -1,0 +1,74 @@
+"""Limits of the operating system on a kernel, and the count of what a run has printed."""
+
+from __future__ import annotations
+
+import resource
+
+from quire.runner.protocol import Limits
+
+__all__ = ["OutputCount", "limit_process"]
+
+
+def limit_process(pid: int, limits: Limits) -> None:
+    """Bound a running process and all it will start.
+
+    Memory is bounded by RLIMIT_DATA, not by the address space: an idle kernel maps far more than it
+    uses. CPU seconds count from the start of the process; the hard limit is a second later, so that
+    the end is SIGXCPU, which tells why. Raises OSError when the process is gone.
+    """
+    if limits.memory_bytes:
+        bound = (limits.memory_bytes, limits.memory_bytes)
+        resource.prlimit(pid, resource.RLIMIT_DATA, bound)
+    if limits.cpu_seconds:
+        bound = (limits.cpu_seconds, limits.cpu_seconds + 1)
+        resource.prlimit(pid, resource.RLIMIT_CPU, bound)
+    if limits.processes:
+        resource.prlimit(pid, resource.RLIMIT_NPROC, (limits.processes, limits.processes))
+
+
+class OutputCount:
+    """Counts output bytes of the present cell and of the run."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.cell_bytes = 0
+        self.run_bytes = 0
+
+    def start_cell(self) -> None:
+        """What follows belongs to the next cell."""
+        self.cell_bytes = 0
+
+    def room(self) -> int:
+        """Bytes that may still be printed."""
+        return min(
+            self._limits.cell_output_bytes - self.cell_bytes,
+            self._limits.run_output_bytes - self.run_bytes,
+        )
+
+    def add(self, size: int) -> bool:
+        """Count bytes; False when they are more than there is room for, which are then not counted."""
+        if size > self.room():
+            return False
+        self.cell_bytes += size
+        self.run_bytes += size
+        return True
+
+    def describe(self, cell_number: int) -> str:
+        """Which limit a cell has met, for people."""
+        cell_limit = self._limits.cell_output_bytes
+        if cell_limit - self.cell_bytes <= self._limits.run_output_bytes - self.run_bytes:
+            return (
+                f"The output of cell {cell_number} is larger than the limit of "
+                f"{_readable(cell_limit)} a cell."
+            )
+        return (
+            f"The output of the run became larger than the limit of "
+            f"{_readable(self._limits.run_output_bytes)} a run in cell {cell_number}."
+        )
+
+
+def _readable(size: int) -> str:
+    for unit, factor in (("GB", 2**30), ("MB", 2**20), ("kB", 2**10)):
+        if size >= factor and size % factor == 0:
+            return f"{size // factor} {unit}"
+    return f"{size} bytes"

@@ -1,0 +1,307 @@
+"""A runner: one process that carries out one attempt, and the kernel it holds ready for it.
+
+Owns: the life of the process, from the nursery's fork to its exit:
+
+1. It forks its kernel, connects, and says ``R`` on its assignment socket.
+2. It waits for one assignment (eight bytes of length, then JSON). End of file before a whole one
+   means that nobody will send one: kernel and runner leave.
+3. From a whole assignment on it depends on nobody. It writes the event ``accepted`` to its spool,
+   executes, and leaves when the server has every event, however long that takes.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import zmq
+
+from quire.runner.channels import Channels
+from quire.runner.diagnosis import Ending
+from quire.runner.execute import Execution
+from quire.runner.kernel import (
+    ForkedKernel,
+    Kernel,
+    KernelHome,
+    KernelNotStarted,
+    fork_kernel,
+    start_kernel,
+)
+from quire.runner.kernel_process import KernelUser
+from quire.runner.limits import limit_process
+from quire.runner.orders import Orders
+from quire.runner.processes import adopt_orphans, kill_children, start_time
+from quire.runner.protocol import Assignment, EventType, ReportAnswer
+from quire.runner.report import Reporter
+from quire.runner.spool import Spool, StorageFull
+
+__all__ = ["READY", "RunnerConfig", "become_runner", "home_folder", "send_assignment"]
+
+READY = b"R"
+_LENGTH_BYTES = 8
+_ASK_AGAIN_SECONDS = 0.2
+_DEFAULT_KERNELS = frozenset({"", "python3"})
+
+
+@dataclass(frozen=True)
+class RunnerConfig:
+    """What all runners of a nursery share."""
+
+    runtime_root: str  # holds one folder a runner; short, and every user may pass through it
+    user: KernelUser | None
+    environment: dict[str, str]  # what a kernel's environment starts from
+    kernel_start_seconds: float
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> RunnerConfig:
+        """From what :meth:`to_json` gave. Raises KeyError or TypeError on anything else."""
+        user = value["user"]
+        return cls(**{**value, "user": KernelUser(**user) if user is not None else None})
+
+
+class _NotNeeded(Exception):
+    """Nobody will send an assignment."""
+
+
+def home_folder(runtime_root: str, pid: int, started: str) -> Path:
+    """The folder of one runner."""
+    return Path(runtime_root) / f"{pid}-{started}"
+
+
+def send_assignment(channel: socket.socket, assignment: Assignment) -> None:
+    """Give a ready runner its work. Raises OSError when it is gone."""
+    data = json.dumps(assignment.to_json()).encode()
+    channel.sendall(len(data).to_bytes(_LENGTH_BYTES, "big") + data)
+
+
+def become_runner(
+    channel: socket.socket, config: RunnerConfig, release: Callable[[], None]
+) -> NoReturn:
+    """Be a runner from here to the end of the process. Call in a fresh fork only.
+
+    ``release`` lets go of Python objects that hold the nursery's descriptors.
+    """
+    status = 1
+    try:
+        release()
+        _detach_from_nursery(channel.fileno())
+        _Runner(channel, config).run()
+        status = 0
+    except _NotNeeded:
+        status = 0
+    except BaseException:  # noqa: BLE001  (whatever it is, the process ends here and says why)
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _detach_from_nursery(keep: int) -> None:
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    os.closerange(3, keep)
+    os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX"))
+    adopt_orphans()
+    gc.enable()
+
+
+class _Runner:
+    def __init__(self, channel: socket.socket, config: RunnerConfig) -> None:
+        self._channel = channel
+        self._config = config
+        self._home = KernelHome(
+            home_folder(config.runtime_root, os.getpid(), start_time(os.getpid()) or ""),
+            config.user,
+            config.environment,
+        )
+
+    def run(self) -> None:
+        try:
+            self._home.create()
+            kernel = self._make_ready()
+            try:
+                assignment = self._receive_assignment(kernel)
+            except BaseException:
+                kernel.kill()
+                raise
+            _Attempt(assignment, kernel, self._home, self._config).run()
+        finally:
+            kill_children()
+            shutil.rmtree(self._home.folder, ignore_errors=True)
+
+    def _make_ready(self) -> ForkedKernel:
+        give_up_at = time.monotonic() + self._config.kernel_start_seconds
+
+        def wait(descriptor: int) -> None:
+            left = max(0.0, give_up_at - time.monotonic())
+            readable = select.select([descriptor, self._channel], [], [], left)[0]
+            if self._channel in readable:
+                raise _NotNeeded
+            if not readable:
+                raise KernelNotStarted("The kernel did not come up in time.")
+
+        kernel = fork_kernel(self._home, release=self._channel.detach, wait=wait)
+        self._warm_up(kernel.channels, wait)
+        self._channel.sendall(READY)
+        return kernel
+
+    def _warm_up(self, channels: Channels, wait: Callable[[int], None]) -> None:
+        """Run nothing once, so that the first cell is fast, until its output comes through.
+
+        Any message on the output channel proves the subscription. ipykernel's welcome message alone
+        would not do: it is lost now and then when the kernel sends at the same moment.
+        """
+        poller = zmq.Poller()
+        poller.register(channels.shell, zmq.POLLIN)
+        poller.register(channels.iopub, zmq.POLLIN)
+        poller.register(self._channel, zmq.POLLIN)
+        give_up_at = time.monotonic() + self._config.kernel_start_seconds
+        heard = answered = False
+        while not heard or not answered:
+            request_id = channels.execute("pass", silent=True)
+            ask_again_at = time.monotonic() + _ASK_AGAIN_SECONDS
+            while (not heard or not answered) and time.monotonic() < ask_again_at:
+                ready = dict(poller.poll(_ASK_AGAIN_SECONDS * 1000))
+                if self._channel.fileno() in ready:
+                    raise _NotNeeded
+                while channels.receive(channels.iopub) is not None:
+                    heard = True
+                while (message := channels.receive(channels.shell)) is not None:
+                    answered = answered or message.parent_id == request_id
+            if time.monotonic() > give_up_at:
+                raise KernelNotStarted("The kernel did not answer in time.")
+
+    def _receive_assignment(self, kernel: ForkedKernel) -> Assignment:
+        poller = zmq.Poller()
+        poller.register(self._channel, zmq.POLLIN)
+        kernel.register(poller)
+        data = bytearray()
+        length: int | None = None
+        while length is None or len(data) < length:
+            poller.poll()
+            if kernel.has_died():
+                raise KernelNotStarted("The kernel died before it had work.")
+            part = self._channel.recv(1 << 20)
+            if not part:
+                raise _NotNeeded
+            data += part
+            if length is None and len(data) >= _LENGTH_BYTES:
+                length = int.from_bytes(data[:_LENGTH_BYTES], "big")
+                del data[:_LENGTH_BYTES]
+        self._channel.close()
+        return Assignment.from_json(json.loads(data))
+
+
+class _Attempt:
+    """The one attempt of a runner."""
+
+    def __init__(
+        self, assignment: Assignment, kernel: ForkedKernel, home: KernelHome, config: RunnerConfig
+    ) -> None:
+        self._assignment = assignment
+        self._kernel: Kernel | None = kernel
+        self._home = home
+        self._config = config
+        self._orders = Orders(assignment.timeout_seconds)
+        self._sequence = 0
+        self._spool = Spool(assignment.spool_root, assignment.attempt_id)
+        self._reporter = Reporter(
+            assignment,
+            self._spool,
+            on_answer=self._take_answer,
+            on_dismissed=self._orders.dismiss,
+        )
+
+    def run(self) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: self._orders.cancel())
+        signal.signal(signal.SIGUSR1, lambda *_: self._reporter.nudge())
+        self._emit(EventType.ACCEPTED, pid=os.getpid())
+        self._reporter.start()
+        ending = self._execute()
+        if not self._orders.dismissed:
+            self._emit(
+                EventType.FINISHED,
+                outcome=ending.outcome,
+                cause=ending.cause,
+                message=ending.message,
+                error=ending.error,
+                error_trace=ending.error_trace,
+                last_cell=ending.last_cell,
+            )
+        if self._kernel is not None:
+            self._kernel.shut_down(lambda: self._orders.cancelled or self._orders.dismissed)
+        self._emit(EventType.TERMINATED)
+        self._reporter.hurry()
+        shutil.rmtree(self._home.folder, ignore_errors=True)
+        self._reporter.finish()
+        self._spool.remove()
+
+    def _execute(self) -> Ending:
+        assignment = self._assignment
+        try:
+            kernel = self._kernel = self._choose_kernel()
+            if kernel.pid is not None:
+                limit_process(kernel.pid, assignment.limits)
+        except KernelNotStarted as error:
+            return Ending("internal_error", "kernel_not_started", str(error))
+        except (OSError, ValueError) as error:
+            return Ending(
+                "internal_error", "kernel_not_started", f"The kernel could not be set up: {error}"
+            )
+        execution = Execution(assignment, kernel, self._orders, self._emit, self._home.working_dir)
+        try:
+            return execution.run()
+        except Exception as error:  # noqa: BLE001  (a defect here must end the run, and be told)
+            traceback.print_exc()
+            return Ending(
+                "internal_error",
+                "runner_lost",
+                f"The runner failed: {type(error).__name__}: {error}",
+                error_trace=traceback.format_exc(),
+            )
+
+    def _choose_kernel(self) -> Kernel:
+        name = self._assignment.kernel_name
+        kernel = self._kernel
+        assert kernel is not None
+        if name in _DEFAULT_KERNELS:
+            return kernel
+        kernel.kill()
+        self._kernel = None
+        return start_kernel(name, self._home, self._config.kernel_start_seconds)
+
+    def _take_answer(self, answer: ReportAnswer) -> None:
+        if answer.command is not None:
+            self._orders.cancel()
+        self._orders.change_timeout(answer.timeout_seconds)
+
+    def _emit(self, kind: EventType, **fields: Any) -> None:
+        self._sequence += 1
+        event = {
+            "sequence": self._sequence,
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "type": kind,
+            **fields,
+        }
+        line = json.dumps(event, ensure_ascii=False).encode(errors="surrogatepass") + b"\n"
+        try:
+            self._spool.append(line)
+        except StorageFull:
+            self._orders.fail_storage()
+        self._reporter.wake()

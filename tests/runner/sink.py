@@ -1,0 +1,117 @@
+"""A report sink: the server's end of the runner's protocol, as small as it can be."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from quire.runner.protocol import Command, ReportAnswer
+
+__all__ = ["ReportSink"]
+
+
+class ReportSink:
+    """Applies each event number once and lets tests wait for what is reported."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.condition = threading.Condition()
+        self.events: dict[int, list[dict[str, Any]]] = {}
+        self.posts = 0
+        self.heartbeats = 0
+        self.authorizations: set[str | None] = set()
+        self.statuses: list[int] = []  # answered first, one a request
+        self.gone: set[int] = set()
+        self.commands: dict[int, Command] = {}
+        self.timeouts: dict[int, float] = {}
+        self.forget_answers = 0  # applied, but the answer is lost
+        sink = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_POST(self) -> None:
+                sink._answer(self)
+
+            def log_message(self, *arguments: object) -> None:
+                return
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            block_on_close = False
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                return  # a client that went away is part of the tests
+
+        self._server = Server(("127.0.0.1", port), Handler)
+        self.port: int = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        )
+        self._thread.start()
+
+    def _answer(self, handler: BaseHTTPRequestHandler) -> None:
+        body = handler.rfile.read(int(handler.headers["Content-Length"]))
+        attempt_id = int(handler.path.split("/")[4])
+        lost = False
+        with self.condition:
+            self.posts += 1
+            self.authorizations.add(handler.headers["Authorization"])
+            status = self.statuses.pop(0) if self.statuses else 200
+            if attempt_id in self.gone:
+                status = 410
+            answer: dict[str, Any] = {"error": "as the test wishes"}
+            if status == 200:
+                answer = self._apply(attempt_id, json.loads(body)["events"]).to_json()
+                if self.forget_answers:
+                    self.forget_answers -= 1
+                    lost = True
+            self.condition.notify_all()
+        if lost:
+            handler.close_connection = True
+            return
+        data = json.dumps(answer).encode()
+        handler.send_response(status)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    def _apply(self, attempt_id: int, events: list[dict[str, Any]]) -> ReportAnswer:
+        known = self.events.setdefault(attempt_id, [])
+        self.heartbeats += not events
+        for event in events:
+            if event["sequence"] > len(known):
+                assert event["sequence"] == len(known) + 1, (event, len(known))
+                known.append(event)
+        return ReportAnswer(
+            len(known), self.commands.get(attempt_id), self.timeouts.get(attempt_id)
+        )
+
+    def wait_for(
+        self, attempt_id: int, wanted: str | Callable[[dict[str, Any]], bool], seconds: float = 60
+    ) -> dict[str, Any]:
+        """The first event of a type, or that a predicate likes."""
+        matches = (lambda e: e["type"] == wanted) if isinstance(wanted, str) else wanted
+
+        def found() -> dict[str, Any] | None:
+            return next((e for e in self.events.get(attempt_id, []) if matches(e)), None)
+
+        with self.condition:
+            assert self.condition.wait_for(lambda: found() is not None, seconds), (
+                f"nothing like {wanted} came: {self.types(attempt_id)}"
+            )
+            event = found()
+            assert event is not None
+            return event
+
+    def types(self, attempt_id: int) -> list[str]:
+        return [event["type"] for event in self.events.get(attempt_id, [])]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
