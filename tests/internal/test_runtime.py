@@ -18,11 +18,16 @@ from tests.quire_runtime.served import Served, serving
 
 PREFIX = "/internal/v1/runtime"
 REQUEST_ID = "0" * 32
+JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
-def served(database: Database, blobs: BlobStore, clock: ManualClock, tmp_path: Path) -> Served:
-    return Served(database, blobs, clock, tmp_path)
+def served(
+    sqlite_url: str, blobs: BlobStore, clock: ManualClock, tmp_path: Path
+) -> Iterator[Served]:
+    database = Database(sqlite_url)
+    yield Served(database, blobs, clock, tmp_path)
+    database.close()
 
 
 @pytest.fixture
@@ -85,7 +90,13 @@ def test_files(client: httpx2.Client) -> None:
         ("GET", "/files", {"params": {"path": "/a", "length": "x"}}, 400, "invalid_value"),
         ("PUT", "/files", {"params": {"path": "/tmp"}}, 409, "already_exists"),
         ("DELETE", "/files", {"params": {"path": "/user"}}, 409, "not_empty"),
-        ("POST", "/files/directories", {"content": b"{"}, 400, "malformed_request"),
+        (
+            "POST",
+            "/files/directories",
+            {"content": b"{", "headers": JSON},
+            400,
+            "malformed_request",
+        ),
         ("POST", "/files/directories", {"json": {}}, 400, "missing_field"),
         ("POST", "/files/directories", {"json": {"path": 1}}, 400, "invalid_value"),
         ("POST", "/files/directories", {"json": {"path": "/a", "b": 1}}, 400, "invalid_value"),
