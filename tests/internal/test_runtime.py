@@ -18,7 +18,7 @@ from tests.quire_runtime.served import Served, serving
 
 PREFIX = "/internal/v1/runtime"
 REQUEST_ID = "0" * 32
-JSON = {"Content-Type": "application/json"}
+BROKEN_JSON = {"content": b"{", "headers": {"Content-Type": "application/json"}}
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_files(client: httpx2.Client) -> None:
         (
             "POST",
             "/files/directories",
-            {"content": b"{", "headers": JSON},
+            BROKEN_JSON,
             400,
             "malformed_request",
         ),
