@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -274,6 +276,9 @@ class Server:
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError when the port is taken, Unavailable."""
     configure_logging(settings.log_level, settings.log_format)
+    # uvicorn, when it has stopped in good order, raises the signal again that told it to.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     listener = socket.create_server((settings.host, settings.port), backlog=1024)
     try:
         server = Server(settings)

@@ -17,6 +17,7 @@ from quire.errors import InvalidValue
 __all__ = ["Settings", "load_settings"]
 
 _MIB = 1024 * 1024
+_DATA_DIR = Path("quire-data")
 
 
 def _setting(default: Any, doc: str) -> Any:
@@ -27,7 +28,7 @@ def _setting(default: Any, doc: str) -> Any:
 class Settings:
     """How one server behaves."""
 
-    data_dir: Path = _setting(Path("quire-data"), "Where the server keeps everything it stores.")
+    data_dir: Path = _setting(_DATA_DIR, "Where the server keeps everything it stores.")
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(8080, "Port to listen on; 0 picks a free one.")
     public_url: str = _setting("", "Root URL clients use, when a proxy stands in front.")

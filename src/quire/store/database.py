@@ -1,6 +1,6 @@
 """Connections and transactions: one code path for SQLite and PostgreSQL.
 
-``with database.read() as connection`` sees one consistent state; ``with database.write() as
+``with database.read() as connection`` looks at what is committed; ``with database.write() as
 connection`` is one transaction, committed at its end and rolled back by an exception. On SQLite a
 write takes the database's single write lock at its start, so what it read stays true.
 """
@@ -53,7 +53,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A look at one consistent state. Raises Unavailable when the database is away."""
+        """A look at what is committed. Raises Unavailable when the database is away."""
         with _translated(), self.engine.begin() as connection:
             yield connection
 
