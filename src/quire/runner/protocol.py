@@ -1,7 +1,7 @@
 """What a server and a runner say to each other.
 
-A server hands a ready runner one :class:`Assignment`. The runner answers with *events*, numbered from 1
-without gaps. It writes each to its spool file first and then posts them, in order, to
+A server hands a ready runner one :class:`Assignment`. The runner answers with *events*, numbered
+from 1 without gaps. It writes each to its spool file first and then posts them, in order, to
 
     POST {server_url}/internal/v1/attempts/{attempt_id}/events
     Authorization: Bearer {report_token}
@@ -33,7 +33,8 @@ class EventType(StrEnum):
     STARTED = "started"
     """The kernel is up and set up for this run. kernel_pid, kernel_name, language_info."""
     CELL_INSERTED = "cell_inserted"
-    """A cell was added to the snapshot (injected parameters). index, cell (nbformat)."""
+    """A cell was added to the snapshot (injected parameters). index, cell (nbformat), replaces
+    (whether it takes the place of the cell that was there)."""
     CELL_STARTED = "cell_started"
     """index."""
     OUTPUT = "output"
@@ -41,9 +42,11 @@ class EventType(StrEnum):
     CLEAR_OUTPUT = "clear_output"
     """index; what the cell has shown so far is dropped."""
     UPDATE_DISPLAY = "update_display"
-    """display_id, data, metadata; replaces that display wherever it stands."""
+    """display_id, data, metadata, targets ([cell index, output index] of each place where that
+    display stands now); replaces the display there."""
     CELL_FINISHED = "cell_finished"
-    """index, status ("ok", "error", "skipped"), execution_count, started_at, ended_at."""
+    """index, status ("ok", "error", "skipped"); unless skipped: execution_count, started_at,
+    ended_at, timing (the cell's ``execution`` metadata)."""
     EXIT_VALUE = "exit_value"
     """value (text) that the notebook gave as its result."""
     METADATA = "metadata"
