@@ -93,4 +93,4 @@ class TestMessage:
 
     def test_carries_the_notices(self) -> None:
         described = describe_state(State.RUNNING, None, None, "In run", notices=("No workers.",))
-        assert described["state_message"] == "In run No workers."
+        assert described["state_message"] == "In run. No workers."

@@ -69,6 +69,8 @@ def describe_state(
     }
     if result is not None:
         described["result_state"] = result
+    if said and notices and said[-1] not in ".!?":
+        said += "."
     described["state_message"] = " ".join(each for each in (said, *notices) if each)
     described["user_cancelled_or_timedout"] = outcome in (Outcome.CANCELLED, Outcome.TIMED_OUT)
     return described
