@@ -70,10 +70,17 @@ def run(folder: Path, chosen: tuple[str, ...], sizes: Sizes) -> list[Row]:
         for name, measure in on_server.items():
             if name in chosen:
                 say(f"measuring {name}")
-                rows += measure(server)
+                rows += told(measure(server))
     if "polling" in chosen:
         say(f"storing {sizes.poll_stored[1]:,} runs, then measuring polling")
-        rows += measures.measure_polling(folder, sizes)
+        rows += told(measures.measure_polling(folder, sizes))
+    return rows
+
+
+def told(rows: list[Row]) -> list[Row]:
+    """Say at once what came out, in case a later measurement breaks."""
+    for row in rows:
+        say("  " + "  ".join(part for part in (row.what, row.quire, row.peer, row.ratio) if part))
     return rows
 
 

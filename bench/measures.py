@@ -245,8 +245,9 @@ def measure_polling(work_dir: Path, sizes: Sizes) -> list[Row]:
     try:
         for stored in sizes.poll_stored:
             data_dir = work_dir / f"stored-{stored}"
-            with running_server(data_dir):
-                pass
+            with running_server(data_dir) as server:
+                client = server.client()
+                client.wait(client.submit(client.store("one_cell", notebooks.one_cell())))
             history = fill(data_dir, stored)
             server = ServerProcess(data_dir, {"QUIRE_RETENTION_DAYS": "36500"})
             servers.append((server, history))
