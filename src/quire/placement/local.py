@@ -96,7 +96,7 @@ class LocalPlacement:
         self._pool_size = settings.pool_size or max(2, slots or settings.slots or cores)
         self._host = host_identity()
         self._lock = threading.Condition()
-        self._on_departure: Callable[[Departure], None] = lambda departure: None
+        self._on_departure: Callable[[Departure], None] = _ignore
         self._selector = selectors.DefaultSelector()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread: threading.Thread | None = None
@@ -285,7 +285,7 @@ class LocalPlacement:
         self._on_departure(departure)
 
     def _refill(self) -> float | None:
-        """Fork what is missing; how long to wait for the next look, None: until something happens."""
+        """Fork what is missing; how long until the next look, None: until something happens."""
         now = time.monotonic()
         if self._control is None:
             if now < self._restart_at:
@@ -457,6 +457,11 @@ class LocalPlacement:
 
     def _is_alive(self, identity: RunnerIdentity) -> bool:
         return identity.host == self._host and start_time(identity.pid) == identity.started
+
+
+def _ignore(departure: Departure) -> None:
+    """Nobody listens before the start."""
+    del departure
 
 
 def _wait_for_exit(pid: int, seconds: float) -> int | None:

@@ -65,7 +65,7 @@ class Channels:
 
     def send(self, socket: Any, message_type: str, content: Mapping[str, Any], **more: Any) -> str:
         """Send a request and return its id."""
-        message = self._session.send(socket, message_type, dict(content), **more)
+        message: Any = self._session.send(socket, message_type, dict(content), **more)
         return str(message["header"]["msg_id"])
 
     def execute(self, code: str, *, silent: bool = False, stop_on_error: bool = True) -> str:

@@ -1,10 +1,10 @@
 """Executes the cells of one notebook on one kernel and tells what happens, event by event.
 
-Owns: which cells run, in which order, what becomes of their output, and when a run stops. The rules
-are nbclient's (0.11): cells in order, stop at the first error unless the cell is tagged
-``raises-exception``, ``skip-execution`` skips, ``clear_output`` and display updates, Output widgets.
-Beyond nbclient: a dead kernel is seen at once, output is bounded, a run can be stopped in steps, and
-a notebook can end itself with an exit value.
+Owns: which cells run, in which order, what becomes of their output, and when a run stops. The
+rules are nbclient's (0.11): cells in order, stop at the first error unless the cell is tagged
+``raises-exception``, ``skip-execution`` skips, ``clear_output`` and display updates, Output
+widgets. Beyond nbclient: a dead kernel is seen at once, output is bounded, a run can be stopped in
+steps, and a notebook can end itself with an exit value.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import quire_runtime
 import zmq
-from quire_runtime.bootstrap import configuration_code
 
+import quire_runtime
 from quire.runner.channels import Message
 from quire.runner.diagnosis import Ending, cell_error, kernel_death, oom_kills, succeeded
 from quire.runner.kernel import Kernel
-from quire.runner.limits import OutputCount
+from quire.runner.limits import OutputCount, limit_process, limiting_code
 from quire.runner.orders import Orders
 from quire.runner.parameters import inject_parameters
 from quire.runner.protocol import Assignment, EventType
 from quire.runner.widgets import Widgets
+from quire_runtime.bootstrap import configuration_code
 
 __all__ = ["EXIT_MIME", "Execution"]
 
@@ -91,7 +91,7 @@ class Execution:
         self._working_dir = working_dir
         self._count = OutputCount(assignment.limits)
         self._widgets = Widgets(
-            lambda content: self._channels.send(self._channels.shell, "comm_msg", content) and None
+            lambda content: self._channels.send(self._channels.shell, "comm_msg", content)
         )
         self._displays: dict[str, dict[int, list[int]]] = {}
         self._cell: _Cell | None = None
@@ -183,32 +183,32 @@ class Execution:
         return cells
 
     def _configure(self) -> None:
-        """Set the kernel up by one request that nobody sees. Only Python kernels have a runtime."""
-        if str(self._kernel.language_info.get("name", "")).lower() != "python":
+        """Bound the kernel and set it up for this run, by one request that nobody sees.
+
+        Only Python kernels have a runtime; others are bounded from outside.
+        """
+        assignment, kernel = self._assignment, self._kernel
+        if str(kernel.language_info.get("name", "")).lower() != "python":
+            if kernel.pid is not None:
+                try:
+                    limit_process(kernel.pid, assignment.limits)
+                except OSError as error:
+                    raise _not_set_up(f"its limits cannot be set ({error})") from error
             return
-        assignment = self._assignment
         settings = {
             **assignment.runtime,
             "environment": dict(assignment.environment),
             "working_dir": str(self._working_dir),
             "parameters": dict(assignment.parameters),
         }
-        code = configuration_code(settings)
-        if self._kernel.name != "python3":
+        code = limiting_code(assignment.limits) + configuration_code(settings)
+        if kernel.name != "python3":
             root = str(Path(quire_runtime.__file__).parents[1])
             code = f"__import__('sys').path.append({root!r})\n{code}"
         reply = self._await(self._channels.execute(code, silent=True)).content
         if reply["status"] != "ok":
-            error = f"{reply.get('ename')}: {reply.get('evalue')}"
-            raise _Stopped(
-                Ending(
-                    "internal_error",
-                    "kernel_not_started",
-                    f"The kernel could not be set up: {error}",
-                    error,
-                    "\n".join(reply.get("traceback", [])),
-                )
-            )
+            error_text = f"{reply.get('ename')}: {reply.get('evalue')}"
+            raise _not_set_up(error_text, "\n".join(reply.get("traceback", [])))
 
     def _run_cell(
         self, index: int, code: str, execution_count: int, allows_error: bool
@@ -510,6 +510,13 @@ class Execution:
         if text:
             output = {"output_type": "stream", "name": name, "text": text}
             self._emit(EventType.OUTPUT, index=self._last_cell, output=output)
+
+
+def _not_set_up(why: str, trace: str | None = None) -> _Stopped:
+    message = f"The kernel could not be set up: {why}"
+    return _Stopped(
+        Ending("internal_error", "kernel_not_started", message, error=why, error_trace=trace)
+    )
 
 
 def _output(kind: str, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -185,7 +185,7 @@ class ForkedKernel:
 
 
 def fork_kernel(
-    home: KernelHome, *, release: Callable[[], None], wait: Callable[[int], None]
+    home: KernelHome, *, release: Callable[[], object], wait: Callable[[int], None]
 ) -> ForkedKernel:
     """Fork a kernel and connect to it. The caller must have no threads and no zmq context.
 
@@ -332,7 +332,7 @@ def start_kernel(name: str, home: KernelHome, start_seconds: float) -> ManagedKe
         if home.user is not None:
             os.chown(manager.connection_file, home.user.uid, home.user.gid)
         kernel = ManagedKernel(name, manager)
-    except Exception as error:  # noqa: BLE001  (a provisioner may raise anything)
+    except Exception as error:
         raise KernelNotStarted(f"The kernel {name!r} did not start: {error}") from error
     give_up_at = time.monotonic() + start_seconds
     try:

@@ -61,7 +61,7 @@ class KernelSetup:
     user: KernelUser | None = None  # None: stay who the parent is
 
 
-class _Kernel(IPythonKernel):  # type: ignore[misc]
+class _Kernel(IPythonKernel):
     """ipykernel's kernel, without what its runner does better."""
 
     # The pause papers over a lost flush; the runner waits for the idle message, which comes after
@@ -72,7 +72,7 @@ class _Kernel(IPythonKernel):  # type: ignore[misc]
         """The runner ends what is left, and needs no pauses to find it."""
 
 
-class _KernelApp(IPKernelApp):  # type: ignore[misc]
+class _KernelApp(IPKernelApp):
     """ipykernel's application, without command line, configuration files and heartbeat."""
 
     kernel_class = _Kernel
@@ -80,7 +80,7 @@ class _KernelApp(IPKernelApp):  # type: ignore[misc]
     def parse_command_line(self, argv: list[str] | None = None) -> None:
         """The settings come as traits."""
 
-    def load_config_file(self, suppress_errors: bool | None = None) -> None:
+    def load_config_file(self, *arguments: Any, **options: Any) -> None:
         """There is none."""
 
     def init_config_files(self) -> None:
@@ -92,7 +92,7 @@ class _KernelApp(IPKernelApp):  # type: ignore[misc]
     def init_iopub(self, context: Any) -> None:
         # Output that the runner has not taken yet waits in the kernel and is never dropped.
         context.sockopts[_SNDHWM] = 0
-        super().init_iopub(context)
+        super().init_iopub(context)  # type: ignore[no-untyped-call]
         del context.sockopts[_SNDHWM]
 
 
@@ -100,7 +100,7 @@ _SNDHWM = 23  # zmq.SNDHWM
 
 
 def become_kernel(
-    setup: KernelSetup, *, parent_pid: int, ready: int, release: Callable[[], None]
+    setup: KernelSetup, *, parent_pid: int, ready: int, release: Callable[[], object]
 ) -> NoReturn:
     """Be a kernel from here to the end of the process. Call in a fresh fork only.
 
@@ -149,7 +149,7 @@ def _detach_from_parent(setup: KernelSetup, parent_pid: int, ready: int) -> None
     time.tzset()
     os.chdir(setup.working_dir)
     random.seed()
-    numpy.random.seed()  # noqa: NPY002  (the legacy global state is what a fork shares)
+    numpy.random.seed()
     sys.argv = ["ipykernel_launcher", "-f", setup.connection_file]
     gc.enable()
 
@@ -160,7 +160,7 @@ def _start_app(setup: KernelSetup) -> Any:
     app.log_level = 50
     app.config.ProfileDir.location = setup.profile_dir
     app.config.HistoryManager.enabled = False
-    app.initialize([])
+    app.initialize([])  # type: ignore[no-untyped-call]
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (sys.stdout, sys.stderr):
         # Captured output is also echoed to where it went before; nobody reads it there.
@@ -189,7 +189,7 @@ def _leave(status: int) -> NoReturn:
 
 def _close_files() -> None:
     """Write out what open files still hold; text first, since it sits on top of bytes."""
-    files = [each for each in gc.get_objects() if isinstance(type(each), type) and _is_file(each)]
+    files = [each for each in gc.get_objects() if _is_file(each)]
     files.sort(key=lambda each: not isinstance(each, io.TextIOBase))
     for each in files:
         try:

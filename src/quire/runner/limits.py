@@ -6,24 +6,44 @@ import resource
 
 from quire.runner.protocol import Limits
 
-__all__ = ["OutputCount", "limit_process"]
+__all__ = ["OutputCount", "limit_process", "limiting_code"]
+
+
+def _bounds(limits: Limits) -> dict[int, tuple[int, int]]:
+    """Soft and hard bound of each resource that is limited.
+
+    Memory is bounded by RLIMIT_DATA, not by the address space: an idle kernel maps far more than it
+    uses. The hard bound of CPU time is a second later, so that the end is SIGXCPU, which tells why.
+    """
+    bounds = {}
+    if limits.memory_bytes:
+        bounds[resource.RLIMIT_DATA] = (limits.memory_bytes, limits.memory_bytes)
+    if limits.cpu_seconds:
+        bounds[resource.RLIMIT_CPU] = (limits.cpu_seconds, limits.cpu_seconds + 1)
+    if limits.processes:
+        bounds[resource.RLIMIT_NPROC] = (limits.processes, limits.processes)
+    return bounds
 
 
 def limit_process(pid: int, limits: Limits) -> None:
     """Bound a running process and all it will start.
 
-    Memory is bounded by RLIMIT_DATA, not by the address space: an idle kernel maps far more than it
-    uses. CPU seconds count from the start of the process; the hard limit is a second later, so that
-    the end is SIGXCPU, which tells why. Raises OSError when the process is gone.
+    Raises OSError when the process is gone, or another user's and the caller may not.
     """
-    if limits.memory_bytes:
-        bound = (limits.memory_bytes, limits.memory_bytes)
-        resource.prlimit(pid, resource.RLIMIT_DATA, bound)
-    if limits.cpu_seconds:
-        bound = (limits.cpu_seconds, limits.cpu_seconds + 1)
-        resource.prlimit(pid, resource.RLIMIT_CPU, bound)
-    if limits.processes:
-        resource.prlimit(pid, resource.RLIMIT_NPROC, (limits.processes, limits.processes))
+    for number, bound in _bounds(limits).items():
+        resource.prlimit(pid, number, bound)
+
+
+def limiting_code(limits: Limits) -> str:
+    """Python by which a kernel bounds itself, leaving no name behind.
+
+    What a process may do to itself needs no privilege, while containers often take the one to bound
+    another user's process even from root.
+    """
+    return "".join(
+        f"__import__('resource').setrlimit({number}, {bound})\n"
+        for number, bound in _bounds(limits).items()
+    )
 
 
 class OutputCount:
@@ -46,7 +66,7 @@ class OutputCount:
         )
 
     def add(self, size: int) -> bool:
-        """Count bytes; False when they are more than there is room for, which are then not counted."""
+        """Count bytes; False when there is no room for them, and they are not counted."""
         if size > self.room():
             return False
         self.cell_bytes += size

@@ -41,7 +41,6 @@ from quire.runner.kernel import (
     start_kernel,
 )
 from quire.runner.kernel_process import KernelUser
-from quire.runner.limits import limit_process
 from quire.runner.orders import Orders
 from quire.runner.processes import adopt_orphans, kill_children, start_time
 from quire.runner.protocol import Assignment, EventType, ReportAnswer
@@ -88,7 +87,7 @@ def send_assignment(channel: socket.socket, assignment: Assignment) -> None:
 
 
 def become_runner(
-    channel: socket.socket, config: RunnerConfig, release: Callable[[], None]
+    channel: socket.socket, config: RunnerConfig, release: Callable[[], object]
 ) -> NoReturn:
     """Be a runner from here to the end of the process. Call in a fresh fork only.
 
@@ -150,18 +149,19 @@ class _Runner:
 
         def wait(descriptor: int) -> None:
             left = max(0.0, give_up_at - time.monotonic())
-            readable = select.select([descriptor, self._channel], [], [], left)[0]
-            if self._channel in readable:
+            channel = self._channel.fileno()
+            readable = select.select([descriptor, channel], [], [], left)[0]
+            if channel in readable:
                 raise _NotNeeded
             if not readable:
                 raise KernelNotStarted("The kernel did not come up in time.")
 
         kernel = fork_kernel(self._home, release=self._channel.detach, wait=wait)
-        self._warm_up(kernel.channels, wait)
+        self._warm_up(kernel.channels)
         self._channel.sendall(READY)
         return kernel
 
-    def _warm_up(self, channels: Channels, wait: Callable[[int], None]) -> None:
+    def _warm_up(self, channels: Channels) -> None:
         """Run nothing once, so that the first cell is fast, until its output comes through.
 
         Any message on the output channel proves the subscription. ipykernel's welcome message alone
@@ -177,7 +177,7 @@ class _Runner:
             request_id = channels.execute("pass", silent=True)
             ask_again_at = time.monotonic() + _ASK_AGAIN_SECONDS
             while (not heard or not answered) and time.monotonic() < ask_again_at:
-                ready = dict(poller.poll(_ASK_AGAIN_SECONDS * 1000))
+                ready = dict(poller.poll(int(_ASK_AGAIN_SECONDS * 1000)))
                 if self._channel.fileno() in ready:
                     raise _NotNeeded
                 while channels.receive(channels.iopub) is not None:
@@ -256,14 +256,8 @@ class _Attempt:
         assignment = self._assignment
         try:
             kernel = self._kernel = self._choose_kernel()
-            if kernel.pid is not None:
-                limit_process(kernel.pid, assignment.limits)
         except KernelNotStarted as error:
             return Ending("internal_error", "kernel_not_started", str(error))
-        except (OSError, ValueError) as error:
-            return Ending(
-                "internal_error", "kernel_not_started", f"The kernel could not be set up: {error}"
-            )
         execution = Execution(assignment, kernel, self._orders, self._emit, self._home.working_dir)
         try:
             return execution.run()

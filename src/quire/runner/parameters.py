@@ -1,9 +1,9 @@
 """A run's parameters as a cell of its notebook, by papermill's rule.
 
-* The cell goes right after the first cell tagged ``parameters``; a cell that an earlier run injected
-  (tagged ``injected-parameters``) is replaced where it stands.
-* Without either, a plain notebook gets it at its top, and a notebook of Databricks gets none: there
-  parameters are read through widgets.
+* The cell goes right after the first cell tagged ``parameters``; a cell that an earlier run
+  injected (tagged ``injected-parameters``) is replaced where it stands.
+* Without either, a plain notebook gets it at its top, and a notebook of Databricks gets none:
+  there parameters are read through widgets.
 * Values are written in the notebook's language. A parameter whose name is no identifier there is
   left out; it can still be read through widgets.
 """
@@ -49,7 +49,7 @@ def inject_parameters(
     if source is None:
         return None
     cells = notebook["cells"]
-    cell = {
+    cell: dict[str, Any] = {
         "id": uuid4().hex[:8],
         "cell_type": "code",
         "metadata": {"tags": ["injected-parameters"]},

@@ -63,7 +63,7 @@ def host_identity() -> str:
 
 
 def _stat(pid: int) -> list[bytes] | None:
-    """Fields of ``/proc/<pid>/stat`` from the third (state) on; None when there is no such process."""
+    """Fields of ``/proc/<pid>/stat`` from the third (state) on; None without such a process."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()

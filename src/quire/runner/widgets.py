@@ -56,7 +56,7 @@ class OutputWidget:
 class Widgets:
     """States of all widgets of a run."""
 
-    def __init__(self, send: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(self, send: Callable[[Mapping[str, Any]], object]) -> None:
         """``send`` gives a comm message's content to the kernel."""
         self._send = send
         self._states: dict[str, dict[str, Any]] = {}
