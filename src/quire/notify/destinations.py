@@ -153,8 +153,8 @@ class Destinations:
     def delete(self, id: str) -> None:
         """Remove a destination; what is still on its way to it is given up. Raises NotFound."""
         with self._database.write() as connection:
-            if not destination_rows.delete_destination(connection, id):
-                raise NotFound("notification destination", id)
+            _get(connection, id, lock=True)
+            destination_rows.delete_destination(connection, id)
 
 
 def check_address(address: object, field: str) -> str:

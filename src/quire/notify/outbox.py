@@ -37,7 +37,7 @@ from quire.store.deliveries import Delivery
 __all__ = ["Outbox"]
 
 _LOG = structlog.get_logger(__name__)
-_AT_ONCE = 32
+_AT_ONCE = 16
 _LEASE = timedelta(seconds=120)  # well over what one try may take
 _FIRST_WAIT_SECONDS = 5
 _LONGEST_WAIT_SECONDS = 3600

@@ -58,7 +58,5 @@ def update_destination(connection: Connection, id: str, **columns: Any) -> None:
     connection.execute(update(destinations).where(destinations.c.id == id).values(**columns))
 
 
-def delete_destination(connection: Connection, id: str) -> bool:
-    """Whether there was one."""
-    result = connection.execute(delete(destinations).where(destinations.c.id == id))
-    return result.rowcount > 0
+def delete_destination(connection: Connection, id: str) -> None:
+    connection.execute(delete(destinations).where(destinations.c.id == id))
