@@ -520,3 +520,29 @@ def test_the_thread_delivers_what_is_committed_and_stops_when_told(
         outbox.loop.close()
     assert not outbox.loop.is_alive
     assert stored(database, run)[0].delivered_at is not None
+
+
+def test_what_is_old_and_over_can_be_removed(
+    database: Database,
+    clock: ManualClock,
+    open_outbox: Open,
+    hook: tuple[NotificationTarget, ...],
+) -> None:
+    outbox = open_outbox()
+    old, recent = make_run(7, targets={SUCCESS: hook}), make_run(8, targets={SUCCESS: hook})
+    for run in (old, recent):
+        tell(database, outbox, run, SUCCESS)
+    for address in ("a@example.com", "b@example.com"):
+        with database.write() as connection:
+            outbox.enqueue_job_deleted(connection, make_job(start=mail_to(address)))
+        if address == "a@example.com":
+            outbox.deliver_due()  # given up, for there is no mail server; the other one is open
+    clock.advance(1)
+    with database.write() as connection:
+        delivery_rows.purge_deliveries_of_runs(connection, [old.id])
+        delivery_rows.purge_deliveries_without_run(connection, clock.now())
+    assert stored(database, old) == []
+    assert len(stored(database, recent)) == 1
+    with database.read() as connection:
+        left = delivery_rows.list_deliveries_without_run(connection)
+    assert [each.target for each in left] == ["b@example.com"]

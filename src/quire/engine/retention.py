@@ -7,6 +7,7 @@ from datetime import timedelta
 from quire.clock import Clock
 from quire.loop import BackgroundLoop
 from quire.settings import Settings
+from quire.store import deliveries as delivery_rows
 from quire.store import runs as run_rows
 from quire.store.blobs import BlobStore
 from quire.store.database import Database
@@ -47,6 +48,9 @@ class Retention:
             for run_id in ids:
                 self._blobs.delete(self._blobs.list(run_prefix(run_id)))
             with self._database.write() as connection:
+                delivery_rows.purge_deliveries_of_runs(connection, ids)
                 run_rows.purge_runs(connection, ids)
             removed += len(ids)
+        with self._database.write() as connection:
+            delivery_rows.purge_deliveries_without_run(connection, before)
         return removed

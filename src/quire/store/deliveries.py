@@ -19,11 +19,12 @@ from quire.store.tables import deliveries
 __all__ = [
     "Delivery",
     "claim_due",
-    "delete_closed_before",
     "has_due",
     "insert_delivery",
     "list_deliveries_of_run",
     "list_deliveries_without_run",
+    "purge_deliveries_of_runs",
+    "purge_deliveries_without_run",
     "record_delivered",
     "record_failed",
     "release",
@@ -136,16 +137,20 @@ def list_deliveries_without_run(connection: Connection) -> list[Delivery]:
     return [_delivery(row) for row in connection.execute(query)]
 
 
-def delete_closed_before(connection: Connection, before: datetime, limit: int) -> int:
-    """Remove rows made before a moment that are delivered or given up; how many there were."""
-    old: Sequence[int] = connection.scalars(
-        select(deliveries.c.id)
-        .where(deliveries.c.created_at < before, deliveries.c.due_at.is_(None))
-        .limit(limit)
-    ).all()
-    if old:
-        connection.execute(delete(deliveries).where(deliveries.c.id.in_(old)))
-    return len(old)
+def purge_deliveries_of_runs(connection: Connection, run_ids: Sequence[RunId]) -> None:
+    """Remove everything about these runs, delivered or not."""
+    connection.execute(delete(deliveries).where(deliveries.c.run_id.in_(run_ids)))
+
+
+def purge_deliveries_without_run(connection: Connection, before: datetime) -> None:
+    """Remove what was told about jobs before a moment and is delivered or given up."""
+    connection.execute(
+        delete(deliveries).where(
+            deliveries.c.run_id.is_(None),
+            deliveries.c.created_at < before,
+            deliveries.c.due_at.is_(None),
+        )
+    )
 
 
 def _claimable(now: datetime) -> ColumnElement[bool]:
