@@ -77,6 +77,9 @@ class Client:
                 return run
             time.sleep(pause_seconds)
 
+    def close(self) -> None:
+        self._connection.close()
+
     def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
         self._connection.request(method, path, body, headers)
         answer = self._connection.getresponse()
@@ -117,9 +120,13 @@ class ServerProcess:
                 start_new_session=True,
             )
         self.pid = self._process.pid
+        self._clients: list[Client] = []
 
     def client(self) -> Client:
-        return Client(self.port, self.token)
+        """A client, closed when the server is stopped."""
+        client = Client(self.port, self.token)
+        self._clients.append(client)
+        return client
 
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
@@ -139,6 +146,9 @@ class ServerProcess:
         raise RuntimeError(f"the server did not come up:\n{self.log.read_text()}")
 
     def stop(self) -> None:
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
