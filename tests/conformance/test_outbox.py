@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -546,3 +547,21 @@ def test_what_is_old_and_over_can_be_removed(
     with database.read() as connection:
         left = delivery_rows.list_deliveries_without_run(connection)
     assert [each.target for each in left] == ["b@example.com"]
+
+
+def test_a_delivery_that_hangs_is_given_back_when_the_server_stops(
+    database: Database, destinations: Destinations, open_outbox: Open
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        made = destinations.create("silent", DestinationKind.WEBHOOK, {"url": url})
+        outbox = open_outbox()
+        run = make_run(targets={SUCCESS: post_to(made.id)})
+        tell(database, outbox, run, SUCCESS)
+        outbox.loop.start()
+        connection, _ = silent.accept()
+        with connection:
+            outbox.loop.close()
+    [delivery] = stored(database, run)
+    assert (delivery.tries, delivery.claimed_until, delivery.error) == (0, None, None)
+    assert delivery.due_at is not None
