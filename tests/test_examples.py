@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from bench.server import running_server
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def _let_others_through(folder: Path) -> None:
+    """Kernels may be another user, who has to reach the server's folders."""
+    for each in (folder, *folder.parents):
+        if each.owner() == folder.owner() and each != Path("/"):
+            each.chmod(each.stat().st_mode | 0o011)
+
+
 def test_the_demo_runs_its_notebook_both_ways(tmp_path: Path) -> None:
-    # Kernels may be another user, who has to get through to the server's folders.
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.owner() == tmp_path.owner() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o011)
+    _let_others_through(tmp_path)
     done = subprocess.run(
         [
             sys.executable,
@@ -36,3 +44,44 @@ def test_the_demo_runs_its_notebook_both_ways(tmp_path: Path) -> None:
     results = [json.loads(each) for each in re.findall(r"exit value  (\{.*\})", done.stdout)]
     assert [(each["region"], each["days"]) for each in results] == [("south", 30), ("west", 60)]
     assert re.findall(r"page        (http://127\.0\.0\.1:[0-9]+/\S+)", done.stdout)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl: apt-get install curl")
+def test_the_session_of_the_readme_works_as_it_stands(tmp_path: Path) -> None:
+    _let_others_through(tmp_path)
+    text = (ROOT / "README.md").read_text()
+    session = text[text.index("In another terminal") : text.index("## The command line")]
+    blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", session, re.MULTILINE)
+    commands = [re.sub(r"^    ", "", block, flags=re.MULTILINE).strip() for block in blocks]
+    with running_server(tmp_path / "data") as server:
+        client = server.client()
+        answers: list[str] = []
+        shell = ["shopt -s expand_aliases"]
+        for command in commands:
+            command = command.replace("localhost:8080", f"localhost:{server.port}")
+            command = command.replace("open-sesame", server.token)
+            command = command.replace("/tmp/netrc", str(tmp_path / "netrc"))
+            command = command.replace("> run-1.html", f"> {tmp_path / 'run-1.html'}")
+            if "runs/get?" in command:
+                client.wait(1, 0.02)  # a reader would ask until it has ended
+            prelude = [*shell, command] if "alias api" not in command else [command]
+            if "alias api" in command:
+                shell += command.splitlines()
+            done = subprocess.run(
+                ["bash", "-euc", "\n".join(prelude)],
+                cwd=ROOT,
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            assert done.returncode == 0, done.stderr
+            assert "error_code" not in done.stdout, (command, done.stdout)
+            answers.append(done.stdout)
+        joined = "\n".join(answers)
+        assert '"job_id":1}' in joined
+        assert '"life_cycle_state":"TERMINATED"' in joined
+        assert '"result_state":"SUCCESS"' in joined
+        assert r"\"region\": \"south\", \"days\": 60" in joined
+        assert "Sales report" in (tmp_path / "run-1.html").read_text()
+        assert client.get("jobs/get", job_id=1)["settings"]["max_retries"] == 2
