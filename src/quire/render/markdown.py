@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["markdown_to_html"]
 
-_MAXIMUM_LENGTH = 200_000  # characters, embedded pictures aside; longer texts stay plain
+_MAXIMUM_LENGTH = 100_000  # characters, embedded pictures aside; longer texts stay plain
 _EMBEDDED = re.compile(r"data:image/[\w.+-]{1,20};base64,[A-Za-z0-9+/=]+")
 
 
@@ -103,12 +103,17 @@ def _formula_block(state: StateBlock, start: int, end: int, silent: bool) -> boo
     first = state.getLines(start, start + 1, state.blkIndent, False).strip()
     if not first.startswith("$$") or state.is_code_block(start):
         return False
+    # Failures are remembered, so that many beginnings without an end are not searched one by one.
+    failed = f"no_formula_end_before_{end}"
+    if start >= state.env.get(failed, end):
+        return False
     line = start
     if len(first) < 4 or not first.endswith("$$"):
         line += 1
         while line < end and not state.getLines(line, line + 1, 0, False).rstrip().endswith("$$"):
             line += 1
         if line >= end:
+            state.env[failed] = start
             return False
     if silent:
         return True

@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 _MODEL_SCRIPT = re.compile(rf"var {databricks_html.VARIABLE} = '[A-Za-z0-9+/=]*';")
+_MAXIMUM_LENGTH = 32_000_000  # characters of cells; past it a page shows no more outputs
+_LEFT_OUT = '<p class="note">Not shown: the outputs above fill the page.</p>'
 _PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp")
 
 
@@ -69,7 +71,7 @@ def render_cell_outputs(cell: Mapping[str, Any]) -> str:
     return render_outputs(cell.get("outputs", []))
 
 
-def render_cell(cell: Mapping[str, Any], language: str) -> str:
+def render_cell(cell: Mapping[str, Any], language: str, *, with_outputs: bool = True) -> str:
     """One cell as a fragment. language: the notebook's default language."""
     title = title_of(cell)
     parts = [f'<p class="title">{html.escape(title[0])}</p>'] if title and title[1] else []
@@ -82,7 +84,7 @@ def render_cell(cell: Mapping[str, Any], language: str) -> str:
         prompt = f"[{number}]" if isinstance(number, int) else "[ ]"
         source = highlight(cell["source"], language)
         code = f'<pre class="source">{source}</pre>' if cell["source"] else ""
-        outputs = render_cell_outputs(cell)
+        outputs = render_cell_outputs(cell) if with_outputs else _LEFT_OUT
         hidden = cell["metadata"].get("jupyter")
         hidden = hidden if isinstance(hidden, Mapping) else {}
         if code:
@@ -106,7 +108,11 @@ def stylesheet() -> str:
 
 def _document(notebook: dict[str, Any], title: str, heading: str, model_script: str | None) -> str:
     language = language_of(notebook)
-    cells = "".join(render_cell(cell, language) for cell in notebook["cells"])
+    cells: list[str] = []
+    left = _MAXIMUM_LENGTH
+    for cell in notebook["cells"]:
+        cells.append(render_cell(cell, language, with_outputs=left > 0))
+        left -= len(cells[-1])
     script = ""
     script_source = "'none'"
     if model_script is not None:
@@ -125,7 +131,7 @@ def _document(notebook: dict[str, Any], title: str, heading: str, model_script: 
         '<meta name="referrer" content="no-referrer">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>{stylesheet()}</style>\n{script}</head>\n"
-        f'<body>\n<main class="notebook">\n{heading}\n{cells}</main>\n</body>\n</html>\n'
+        f'<body>\n<main class="notebook">\n{heading}\n{"".join(cells)}</main>\n</body>\n</html>\n'
     )
 
 
