@@ -26,6 +26,7 @@ class ReportSink:
         self.gone: set[int] = set()
         self.commands: dict[int, Command] = {}
         self.timeouts: dict[int, float] = {}
+        self.closed = False
         self.forget_answers = 0  # applied, but the answer is lost
         sink = self
 
@@ -58,6 +59,9 @@ class ReportSink:
         body = handler.rfile.read(int(handler.headers["Content-Length"]))
         attempt_id = int(handler.path.split("/")[4])
         lost = False
+        if self.closed:
+            handler.close_connection = True
+            return
         with self.condition:
             self.posts += 1
             self.authorizations.add(handler.headers["Authorization"])
@@ -66,7 +70,9 @@ class ReportSink:
                 status = 410
             answer: dict[str, Any] = {"error": "as the test wishes"}
             if status == 200:
-                answer = self._apply(attempt_id, json.loads(body)["events"]).to_json()
+                applied = self._apply(attempt_id, json.loads(body)["events"])
+                status = 200 if applied is not None else 409
+                answer = applied.to_json() if applied is not None else answer
                 if self.forget_answers:
                     self.forget_answers -= 1
                     lost = True
@@ -80,12 +86,13 @@ class ReportSink:
         handler.end_headers()
         handler.wfile.write(data)
 
-    def _apply(self, attempt_id: int, events: list[dict[str, Any]]) -> ReportAnswer:
+    def _apply(self, attempt_id: int, events: list[dict[str, Any]]) -> ReportAnswer | None:
         known = self.events.setdefault(attempt_id, [])
         self.heartbeats += not events
         for event in events:
             if event["sequence"] > len(known):
-                assert event["sequence"] == len(known) + 1, (event, len(known))
+                if event["sequence"] != len(known) + 1:
+                    return None
                 known.append(event)
         return ReportAnswer(
             len(known), self.commands.get(attempt_id), self.timeouts.get(attempt_id)
@@ -112,6 +119,7 @@ class ReportSink:
         return [event["type"] for event in self.events.get(attempt_id, [])]
 
     def close(self) -> None:
+        self.closed = True
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -54,6 +54,7 @@ class Reporter:
         self._urgent = False
         self._closing = False
         self._dismissed = False
+        self._unsure = False  # a request failed: what the server has must be asked
         self._server_url = assignment.server_url
         self._connection: http.client.HTTPConnection | None = None
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
@@ -133,22 +134,25 @@ class Reporter:
 
     def _report(self) -> bool:
         """One request; whether the server took it."""
-        lines = self._spool.read(self._position, _BATCH_BYTES)
+        lines = [] if self._unsure else self._spool.read(self._position, _BATCH_BYTES)
         body = b'{"events":[' + b",".join(lines) + b"]}"
         try:
             status, answer = self._post_again(body)
         except (OSError, http.client.HTTPException):
+            self._unsure = True
             return False
         if status == 410:
             self._dismissed = True
             self._on_dismissed()
             return True
         if status != 200:
+            self._unsure = True
             return False
         try:
             read = ReportAnswer.from_json(json.loads(answer))
         except (ValueError, KeyError, TypeError):
             return False  # some other program answers at this address
+        self._unsure = False
         if read.applied_sequence == self._sequence + len(lines):
             self._position += sum(len(line) + 1 for line in lines)
             self._sequence = read.applied_sequence
