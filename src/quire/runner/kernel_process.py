@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import functools
 import gc
 import io
 import os
@@ -30,6 +31,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import matplotlib
 import numpy
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
@@ -148,6 +150,10 @@ def _detach_from_parent(setup: KernelSetup, parent_pid: int, ready: int) -> None
     os.environ.update(setup.environment)
     time.tzset()
     os.chdir(setup.working_dir)
+    # The nursery's home, remembered from its import, may be closed to the kernel's user.
+    for function in ("get_configdir", "get_cachedir"):
+        original = getattr(matplotlib, function).__wrapped__
+        setattr(matplotlib, function, functools.cache(original))
     random.seed()
     numpy.random.seed()
     sys.argv = ["ipykernel_launcher", "-f", setup.connection_file]

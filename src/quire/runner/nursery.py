@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 
 # Unless told so, these libraries start threads as soon as they are imported.
 os.environ.update(
@@ -72,6 +73,7 @@ _MODULES = (
     "ipykernel.comm.manager",
     "ipykernel.kernelapp",
     "ipykernel.zmqshell",
+    "matplotlib.font_manager",  # reads the list of fonts, or takes a second to make it
     "matplotlib_inline.backend_inline",
     "matplotlib_inline.config",
     "numpy.random",
@@ -160,6 +162,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in _MODULES:
         importlib.import_module(name)
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join(1.0)  # a timer of matplotlib's that has been cancelled already
     adopt_orphans()
     threads = len(os.listdir("/proc/self/task"))
     if threads != 1:
