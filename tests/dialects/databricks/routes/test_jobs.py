@@ -208,6 +208,12 @@ class TestUpdate:
         door.post("/jobs/update", {"job_id": job_id, "fields_to_remove": ["name"]})
         assert settings_of(door, job_id)["name"] == "Untitled"
 
+    def test_an_administrator_may_change_a_job_that_names_its_maker(self, door: Door) -> None:
+        job_id = door.make_job(run_as={"user_name": "ada@example.com"})
+        change = {"job_id": job_id, "new_settings": {"timeout_seconds": 5}}
+        assert door.post("/jobs/update", change, token=door.admin_token) == {}
+        assert settings_of(door, job_id)["run_as"] == {"user_name": "ada@example.com"}
+
     @pytest.mark.parametrize(
         ("fields", "said"),
         [

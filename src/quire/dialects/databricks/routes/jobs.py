@@ -55,11 +55,11 @@ def endpoints(services: Services) -> list[Endpoint]:
             )
             settings = validate(wire.JobSettings, merged, inside="new_settings")
             wire.check_settings(settings, inside="new_settings")
-            check_run_as(call, settings, inside="new_settings")
             return mapping.job_definition(settings)
 
         if body.new_settings is not None:
             check_webhooks(services, body.new_settings, inside="new_settings")
+            check_run_as(call, body.new_settings, inside="new_settings")
         jobs.change(call.principal, JobId(body.job_id), edit)
         return {}
 
