@@ -37,6 +37,10 @@ class NotebookExit(BaseException):
         super().__init__(value)
         self.value = value
 
+    def _render_traceback_(self) -> list[str]:
+        """Asked for by IPython, which else formats a traceback for its history."""
+        return []
+
 
 class UnsupportedFeature(Exception):
     """Something the vendor offers and this server does not."""
