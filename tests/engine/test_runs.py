@@ -83,6 +83,11 @@ def test_a_busy_job_that_queues_keeps_new_runs(parts: Parts) -> None:
     job = parts.jobs.create(parts.user, definition(overlap=Overlap.QUEUE))
     views = [parts.runs.submit(parts.user, RunRequest(job_id=job.id)) for _ in range(3)]
     assert [view.attempt.state for view in views] == [State.QUEUED] * 3
+    waits = [view.attempt.cause is Cause.AWAITING_SLOT for view in views]
+    assert waits == [False, True, True]
+    assert "as many active runs as it allows" in views[1].attempt.message
+    parts.start(views[1].attempt.id)
+    assert parts.view(views[1].attempt.id).attempt.cause is None
 
 
 def test_a_known_token_gives_back_its_run(parts: Parts) -> None:

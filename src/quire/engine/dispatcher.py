@@ -140,7 +140,6 @@ class Dispatcher:
                     runner_started=identity.started,
                     snapshot_key=f"{run_prefix(attempt.run_id)}{attempt.id}/snapshot.ipynb",
                     message="",
-                    cause=None,
                 )
                 return run_rows.get_view(connection, attempt.id) or _hidden(connection, attempt)
         return None

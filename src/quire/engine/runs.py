@@ -188,11 +188,12 @@ def create_run(
     """Store a run in the caller's transaction, who holds the job's row if there is one."""
     if request.job_id is not None:
         job_id = request.job_id
-        state = _state_beside_others(connection, job_id, definition)
+        busy = run_rows.count_active_of_job(connection, job_id) >= definition.max_concurrent_runs
+        state = State.SKIPPED if busy and definition.overlap is Overlap.SKIP else State.QUEUED
         number = next_number(connection, f"runs of job {job_id}")
     else:
         job_id = JobId(next_number(connection, JOB_COUNTER))
-        state, number = State.QUEUED, 1
+        busy, state, number = False, State.QUEUED, 1
     run_id = RunId(next_number(connection, RUN_COUNTER))
     run = Run(
         id=run_id,
@@ -213,15 +214,8 @@ def create_run(
         ended_at=now if state is State.SKIPPED else None,
         vendor=request.vendor,
     )
-    transitions.create(connection, run, request.idempotency_token)
+    transitions.create(connection, run, request.idempotency_token, job_is_busy=busy)
     return run_id
-
-
-def _state_beside_others(connection: Connection, job_id: JobId, definition: JobDefinition) -> State:
-    if definition.overlap is Overlap.QUEUE:
-        return State.QUEUED
-    active = run_rows.count_active_of_job(connection, job_id)
-    return State.SKIPPED if active >= definition.max_concurrent_runs else State.QUEUED
 
 
 def _of_token(connection: Connection, run_id: RunId, deleted: bool) -> RunView:

@@ -55,8 +55,18 @@ class Transitions:
         self._metrics = metrics
         self._wake = wake
 
-    def create(self, connection: Connection, run: Run, idempotency_token: str | None) -> None:
-        """Store a new run with its first attempt, in the state the run says."""
+    def create(
+        self,
+        connection: Connection,
+        run: Run,
+        idempotency_token: str | None,
+        *,
+        job_is_busy: bool = False,
+    ) -> None:
+        """Store a new run with its first attempt, in the state the run says.
+
+        ``job_is_busy``: its job has as many active runs as it allows.
+        """
         attempt = _new_attempt(
             AttemptId(run.id), run, number=0, trigger=run.trigger, now=run.created_at
         )
@@ -66,6 +76,12 @@ class Transitions:
                 cause=Cause.OVERLAP,
                 message="Skipped, because this job already has as many active runs as it allows.",
                 ended_at=run.created_at,
+            )
+        elif job_is_busy:
+            attempt = replace(
+                attempt,
+                cause=Cause.AWAITING_SLOT,
+                message="Waiting, because this job already has as many active runs as it allows.",
             )
         run_rows.insert_run(connection, run, idempotency_token)
         run_rows.insert_attempt(connection, attempt)
@@ -96,6 +112,8 @@ class Transitions:
         changes: dict[str, Any] = {"state": target, **columns}
         if cause is not None and attempt.outcome is None:
             changes["cause"] = cause
+        elif attempt.state is State.QUEUED:
+            changes["cause"] = None  # why it waited is over
         if message is not None:
             changes["message"] = message
         if outcome is not None and attempt.outcome is None:
