@@ -22,12 +22,14 @@ from quire.workspace.formats.document import (
     encode,
     give_cell_ids,
     language_of,
+    markdown_cell,
     new_notebook,
 )
 
 __all__ = ["read", "write"]
 
 _KEY = re.compile(r"[a-zA-Z_.][a-zA-Z0-9_.]*")  # what a percent marker's options can name
+_SQL_MARKER = re.compile(r"^-- ?%%([^\S\n].*|)$", re.MULTILINE)
 
 
 def read(data: bytes, language: str = "python") -> dict[str, Any]:
@@ -80,6 +82,8 @@ def _percent_form(language: Language) -> dict[str, str]:
 
 
 def _read_percent(text: str, language: Language) -> dict[str, Any]:
+    if language.name == "sql":
+        return check(new_notebook("sql", "plain", _read_sql(text)))
     import jupytext  # only scripts in percent format need it
 
     try:
@@ -96,6 +100,8 @@ def _read_percent(text: str, language: Language) -> dict[str, Any]:
 
 
 def _write_percent(notebook: Mapping[str, Any], language: Language) -> str:
+    if language.name == "sql":
+        return "\n".join(_write_sql_cell(cell) for cell in notebook["cells"])
     import jupytext  # only scripts in percent format need it
     import nbformat  # read with jupytext, and heavier
 
@@ -112,6 +118,29 @@ def _write_percent(notebook: Mapping[str, Any], language: Language) -> str:
     copy = nbformat.from_dict(document)  # type: ignore[no-untyped-call]
     written: str = jupytext.writes(copy, fmt=_percent_form(language))
     return written
+
+
+def _read_sql(text: str) -> list[dict[str, Any]]:
+    """The cells of a percent script in SQL, a language that jupytext has no scripts of."""
+    cells: list[dict[str, Any]] = []
+    before, *rest = _SQL_MARKER.split(text)
+    if before.strip():
+        cells.append(code_cell(before.strip("\n")))
+    for options, body in zip(rest[::2], rest[1::2], strict=True):
+        source = body.strip("\n")
+        if options.strip() in ("[markdown]", "[md]"):
+            cells.append(markdown_cell(re.sub(r"^-- ?", "", source, flags=re.MULTILINE)))
+        else:
+            cells.append(code_cell(source))
+    return cells
+
+
+def _write_sql_cell(cell: Mapping[str, Any]) -> str:
+    source: str = cell["source"]
+    if cell["cell_type"] == "code":
+        return f"-- %%\n{source}\n"
+    commented = "\n".join(f"-- {line}".rstrip() for line in source.split("\n"))
+    return f"-- %% [markdown]\n{commented}\n"
 
 
 def _plain(value: Any) -> Any:
