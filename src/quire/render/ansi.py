@@ -14,7 +14,7 @@ __all__ = ["ansi_to_html"]
 
 _ESCAPE = re.compile(
     r"\x1b(?:\[(?P<parameters>[0-?]*)[ -/]*(?P<final>[@-~])"  # control sequences
-    r"|\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # operating system commands: titles, links
+    r"|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # operating system commands: titles, links
     r"|[ -/]*[0-Z\\^_`-~]"
     r"|)"
 )
@@ -75,10 +75,11 @@ def _settle(text: str) -> str:
             else:
                 kept.append(character)
         text = "".join(kept)
-    return _CONTROLS.sub("", text)
+    return text
 
 
 def _write(parts: list[str], text: str, look: _Look) -> None:
+    text = _CONTROLS.sub("", text)
     if not text:
         return
     escaped = html.escape(text, quote=False)
