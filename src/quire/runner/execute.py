@@ -9,7 +9,7 @@ steps, and a notebook can end itself with an exit value.
 
 from __future__ import annotations
 
-import copy
+import json
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -223,20 +223,23 @@ class Execution:
             places.pop(index, None)
         request_id = self._channels.execute(code, stop_on_error=not allows_error)
         cell = self._cell = _Cell(index, request_id)
-        reply = self._await(request_id)
-        self._cell = None
-        self._flush_stream()
-        cell.timing["shell.execute_reply"] = _timestamp(reply.date)
-        failed = reply.content["status"] == "error" and cell.exit_value is None
-        self._emit(
-            EventType.CELL_FINISHED,
-            index=index,
-            status="error" if failed else "ok",
-            execution_count=execution_count,
-            started_at=cell.timing.get("iopub.status.busy"),
-            ended_at=cell.timing.get("iopub.status.idle"),
-            timing=cell.timing,
-        )
+        failed = True
+        try:
+            reply = self._await(request_id)
+            cell.timing["shell.execute_reply"] = _timestamp(reply.date)
+            failed = reply.content["status"] == "error" and cell.exit_value is None
+        finally:
+            self._flush_stream()
+            self._cell = None
+            self._emit(
+                EventType.CELL_FINISHED,
+                index=index,
+                status="error" if failed else "ok",
+                execution_count=execution_count,
+                started_at=cell.timing.get("iopub.status.busy"),
+                ended_at=cell.timing.get("iopub.status.idle"),
+                timing=cell.timing,
+            )
         if self._stop is not None:
             raise _Stopped(self._stop.ending)
         if cell.exit_value is not None:
@@ -467,7 +470,7 @@ class Execution:
             self._emit(
                 EventType.UPDATE_DISPLAY,
                 display_id=display_id,
-                data=content["data"],
+                data=_bundle(content["data"]),
                 metadata=content["metadata"],
                 targets=targets,
             )
@@ -534,16 +537,28 @@ def _output(kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
         case "execute_result":
             return {
                 "output_type": "execute_result",
-                "data": copy.deepcopy(content["data"]),
+                "data": _bundle(content["data"]),
                 "metadata": content["metadata"],
                 "execution_count": content["execution_count"],
             }
         case _:
             return {
                 "output_type": "display_data",
-                "data": copy.deepcopy(content["data"]),
+                "data": _bundle(content["data"]),
                 "metadata": content["metadata"],
             }
+
+
+def _bundle(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Data of a display as nbformat has it: only JSON types may hold anything but text."""
+    return {
+        mime: value if isinstance(value, str) or _is_json(mime) else json.dumps(value)
+        for mime, value in data.items()
+    }
+
+
+def _is_json(mime: str) -> bool:
+    return mime == "application/json" or mime.endswith("+json")
 
 
 def _language(notebook: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ os.environ.update(
     OMP_NUM_THREADS="1",
     MKL_NUM_THREADS="1",
     JE_ARROW_MALLOC_CONF="background_thread:false",
+    MPLBACKEND="module://matplotlib_inline.backend_inline",  # read when matplotlib is imported
 )
 # A run is never debugged, and ipykernel imports the debugger whenever there is one.
 sys.modules["debugpy.server"] = None  # type: ignore[assignment]
@@ -56,6 +57,9 @@ del sys.modules["debugpy.server"]
 
 _MESSAGE_BYTES = 1 << 16
 
+# These join the shell that exists when they are imported, so a kernel has to import them itself.
+_NOT_INHERITED = ("matplotlib_inline.backend_inline", "matplotlib_inline")
+
 # What a kernel imports by itself until its first cell has run, and what most notebooks import.
 _MODULES = (
     "IPython.core.completerlib",
@@ -75,7 +79,8 @@ _MODULES = (
     "ipykernel.kernelapp",
     "ipykernel.zmqshell",
     "matplotlib.font_manager",  # reads the list of fonts, or takes a second to make it
-    "matplotlib_inline.backend_inline",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.figure",
     "matplotlib_inline.config",
     "numpy.random",
     "pandas",
@@ -179,6 +184,8 @@ def main() -> None:
     for thread in threading.enumerate():
         if thread is not threading.current_thread():
             thread.join(1.0)  # a timer of matplotlib's that has been cancelled already
+    for name in _NOT_INHERITED:
+        sys.modules.pop(name, None)
     adopt_orphans()
     threads = len(os.listdir("/proc/self/task"))
     if threads != 1:
