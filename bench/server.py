@@ -145,6 +145,12 @@ class ServerProcess:
             time.sleep(0.05)
         raise RuntimeError(f"the server did not come up:\n{self.log.read_text()}")
 
+    def describe(self) -> str:
+        """Whether it runs, and the end of its log: what a failure's reader wants to know."""
+        code = self._process.poll()
+        state = "runs" if code is None else f"ended with code {code}"
+        return f"The server {state}. Its log ends with:\n{self.log.read_text()[-3000:]}"
+
     def stop(self) -> None:
         for client in self._clients:
             client.close()
@@ -166,6 +172,10 @@ def running_server(
     server = ServerProcess(data_dir, environment)
     try:
         server.wait_until_ready()
-        yield server
+        try:
+            yield server
+        except BaseException as error:
+            error.add_note(server.describe())
+            raise
     finally:
         server.stop()
