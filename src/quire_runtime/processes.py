@@ -25,11 +25,11 @@ def run_streaming(command: Sequence[str], *, environment: Mapping[str, str] | No
     """Run a command, copying its output to this cell's as it comes; return its exit code.
 
     A negative code is the number of the signal that ended it. Without input. What the command
-    leaves in the background is not waited for. On KeyboardInterrupt the command and its
-    descendants are ended before the interrupt goes on.
+    leaves in the background is not waited for. On KeyboardInterrupt the command and what
+    it started are ended before the interrupt goes on.
 
-    The command stays in the kernel's process group, so that whoever ends the kernel's group ends
-    it too.
+    The command has a session of its own, so that an interrupt of the kernel reaches it in one way
+    only: through here.
     """
     process = subprocess.Popen(
         list(command),
@@ -37,6 +37,7 @@ def run_streaming(command: Sequence[str], *, environment: Mapping[str, str] | No
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=None if environment is None else dict(environment),
+        start_new_session=True,
     )
     try:
         _copy(process)
@@ -76,62 +77,26 @@ def _write(target: Any, text: str) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the command and all that came from it, with more force after each wait."""
-    tree = [*_descendants(process.pid), process.pid]
+    """End the command and what is left of its process group, with more force after each wait."""
     for number, seconds in (
         (signal.SIGINT, INTERRUPT_SECONDS),
         (signal.SIGTERM, TERMINATE_SECONDS),
         (signal.SIGKILL, KILL_SECONDS),
     ):
-        for pid in tree:
-            try:
-                os.kill(pid, number)
-            except (ProcessLookupError, PermissionError):
-                continue  # it ended by itself, or runs as somebody else
         deadline = time.monotonic() + seconds
-        while tree and time.monotonic() < deadline:
-            process.poll()
-            tree = [pid for pid in tree if _is_alive(pid)]
-            if tree:
-                time.sleep(0.01)
-        if not tree:
+        is_left = _signal_group(process, number)
+        while is_left and time.monotonic() < deadline:
+            time.sleep(0.01)
+            is_left = _signal_group(process, 0)
+        if not is_left:
             return
 
 
-def _is_alive(pid: int) -> bool:
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
+    """Signal the command's process group; False when nobody is left in it."""
+    process.poll()  # a command that has ended must not count
     try:
-        os.kill(pid, 0)
+        os.killpg(process.pid, number)
     except ProcessLookupError:
         return False
-    except PermissionError:
-        return True
-    fields = _read_stat(pid)
-    return fields is None or fields[0] != b"Z"
-
-
-def _read_stat(pid: int) -> list[bytes] | None:
-    """State, parent and so on of a process; None where /proc does not tell."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()
-    except OSError:
-        return None
-
-
-def _descendants(pid: int) -> list[int]:
-    """Processes that came from ``pid``, deepest first; empty where /proc does not tell."""
-    parents: dict[int, int] = {}
-    try:
-        entries = os.listdir("/proc")
-    except OSError:
-        return []
-    for entry in entries:
-        if not entry.isdigit():
-            continue
-        fields = _read_stat(int(entry))
-        if fields is not None:
-            parents[int(entry)] = int(fields[1])
-    found = [pid]
-    for parent in found:
-        found.extend(child for child, of in parents.items() if of == parent)
-    return found[:0:-1]
+    return True

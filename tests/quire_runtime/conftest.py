@@ -84,11 +84,9 @@ class Kernel:
         self.client = client
 
     def configure(self, settings: dict[str, Any]) -> None:
-        self.client.execute(configuration_code(settings), silent=True)
-        reply = self.client.get_shell_msg(timeout=60)
-        assert reply["content"]["status"] == "ok", reply["content"]
-        while self.client.get_iopub_msg(timeout=60)["content"].get("execution_state") != "idle":
-            pass
+        message_id = self.client.execute(configuration_code(settings), silent=True)
+        reply = self._reply(message_id)
+        assert reply["status"] == "ok", reply
 
     def start(self, code: str) -> str:
         message: str = self.client.execute(code, allow_stdin=False)
@@ -105,7 +103,7 @@ class Kernel:
             if message["msg_type"] in ("status", "execute_input"):
                 continue
             outputs.append({"kind": message["msg_type"], **message["content"]})
-        content = self.client.get_shell_msg(timeout=60)["content"]
+        content = self._reply(message_id)
         return Reply(content["status"], content.get("ename"), content.get("evalue"), outputs)
 
     def run(self, code: str) -> Reply:
@@ -117,13 +115,12 @@ class Kernel:
         assert reply.status == "ok", reply.evalue
         return json.loads(reply.stdout)
 
-    def wait_for(self, message_id: str, text: str) -> None:
-        """Until the cell has printed ``text``."""
-        seen = ""
-        while text not in seen:
-            message = self.client.get_iopub_msg(timeout=60)
+    def _reply(self, message_id: str) -> dict[str, Any]:
+        while True:
+            message = self.client.get_shell_msg(timeout=60)
             if message["parent_header"].get("msg_id") == message_id:
-                seen += message["content"].get("text", "")
+                content: dict[str, Any] = message["content"]
+                return content
 
 
 @contextmanager
