@@ -112,7 +112,7 @@ class ServerProcess:
                 env={
                     **os.environ,
                     "QUIRE_ADMIN_TOKEN": self.token,
-                    "QUIRE_LOG_LEVEL": "warning",
+                    "QUIRE_LOG_LEVEL": os.environ.get("QUIRE_LOG_LEVEL", "warning"),
                     **(environment or {}),
                 },
                 stdout=log,
