@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -93,6 +94,20 @@ def test_a_dismissed_runner_kills_its_kernel_and_leaves(bench: Bench) -> None:
     assert not Path(f"/proc/{kernel_pid}").exists()
     assert not (bench.spool_root / str(started.attempt_id)).exists()
     assert "finished" not in bench.sink.types(started.attempt_id)
+
+
+def test_a_runner_leaves_when_its_server_and_its_data_directory_are_gone(bench: Bench) -> None:
+    root = _open_folder(bench, "removed")
+    sink = ReportSink()
+    started = bench.start(
+        make_notebook("import time\nprint('begun', flush=True)\ntime.sleep(600)"),
+        server_url=sink.url,
+        spool_root=str(root),
+    )
+    sink.wait_for(started.attempt_id, "output")
+    sink.close()
+    shutil.rmtree(root)
+    bench.wait_for_departure(started.identity)
 
 
 def test_the_spool_holds_what_a_killed_runner_did_not_deliver(bench: Bench) -> None:

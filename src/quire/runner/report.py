@@ -32,7 +32,8 @@ _REQUEST_TIMEOUT_SECONDS = 60.0
 class Reporter:
     """Posts events in order until all are delivered.
 
-    ``on_answer`` and ``on_dismissed`` (the server answered 410) are called from the thread.
+    ``on_answer`` and ``on_dismissed`` (the server answered 410, or it is away and the spool's root
+    is gone) are called from the thread.
     """
 
     def __init__(
@@ -215,6 +216,10 @@ class Reporter:
         try:
             text = Path(os.path.join(self._assignment.spool_root, "server-url")).read_text()
         except OSError:
+            if not os.path.isdir(self._assignment.spool_root):
+                # The data directory was removed: no server will come back to ask for this run.
+                self._dismissed = True
+                self._on_dismissed()
             return  # no server has told its address yet; the last known one stays
         if text.strip():
             self._server_url = text.strip()
