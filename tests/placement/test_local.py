@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from quire.placement.base import RunnerIdentity
 from quire.placement.local import LocalPlacement
 from quire.runner.processes import start_time
+from quire.runner.protocol import Assignment
 from quire.settings import Settings
 from tests.runner.conftest import Bench, Started, make_notebook
 
@@ -36,12 +39,6 @@ def _pids(started: Started) -> list[int]:
 
 def _gone(pids: list[int]) -> bool:
     return not [pid for pid in pids if start_time(pid) is not None]
-
-
-def _cancel(started: Started) -> None:
-    os.kill(started.identity.pid, signal.SIGTERM)
-    started.finish()
-    started.bench.wait_for_departure(started.identity)
 
 
 def test_a_released_runner_is_given_again(own_bench: Bench) -> None:
@@ -73,19 +70,22 @@ def test_an_idle_runner_that_dies_is_replaced_without_a_word(own_bench: Bench) -
     assert reservation is not None
     reservation.release()
     os.kill(reservation.identity.pid, signal.SIGKILL)
-    runs = [own_bench.start(make_notebook("1 + 1")) for _ in range(3)]
-    assert reservation.identity not in {run.identity for run in runs}
-    assert {run.finish().outcome for run in runs} == {("success", "completed")}
+    while True:
+        other = own_bench.placement.reserve(60)
+        assert other is not None
+        other.release()
+        if other.identity != reservation.identity:
+            break
+    assert own_bench.run(make_notebook("1 + 1")).outcome == ("success", "completed")
+    assert own_bench.departures.get(timeout=60).identity != reservation.identity
 
 
 def test_assigning_to_a_dead_runner_fails(own_bench: Bench) -> None:
     reservation = own_bench.placement.reserve(60)
     assert reservation is not None
     own_bench.placement.kill(reservation.identity)
-    while start_time(reservation.identity.pid) is not None:
+    while Path(f"/proc/{reservation.identity.pid}").exists():
         os.sched_yield()
-    from quire.runner.protocol import Assignment
-
     assignment = Assignment(1, 1, "http://127.0.0.1:9", "t", "/nowhere", make_notebook(), "/n", "p")
     with pytest.raises(OSError):
         reservation.assign(assignment)
@@ -181,18 +181,15 @@ def test_an_unknown_kernel_user_is_told_and_done_without(
 
 def test_the_nursery_has_what_a_kernel_imports(own_bench: Bench) -> None:
     """Whatever a kernel had to import by itself would cost every run."""
-    known = own_bench.run(
-        make_notebook("1 + 1", "import sys\nprint('\\n'.join(sys.modules))")
-    ).text(1)
-    nursery = (
-        "import runpy, sys\nimport quire.runner.nursery as n, importlib\n"
-        "for m in n._MODULES: importlib.import_module(m)\nprint('\\n'.join(sys.modules))"
+    run = own_bench.run(
+        make_notebook("1 + 1", "import sys\nprint('\\n'.join(sys.modules))", "1 / 0")
     )
-    fresh = own_bench.run(
-        make_notebook(
-            f"import subprocess, sys\nprint(subprocess.run([sys.executable, '-I', '-c', {nursery!r}],"
-            " capture_output=True, text=True, check=True).stdout)"
-        )
-    ).text(0)
-    missing = set(known.split()) - set(fresh.split())
-    assert missing == set()
+    script = (
+        "import importlib, sys\nimport quire.runner.nursery as nursery\n"
+        "for name in nursery._MODULES: importlib.import_module(name)\n"
+        "print('\\n'.join(sys.modules))"
+    )
+    imported = subprocess.run(
+        [sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True
+    ).stdout
+    assert set(run.text(1).split()) - set(imported.split()) == set()

@@ -3,8 +3,8 @@
 Owns: the nursery's life, the pool, and the watch over runners that were given work. A runner of an
 earlier server is watched by its process id and start time.
 
-A runner is used once. One that is taken from the pool is replaced; while others are ready the new
-one is forked a moment later, so that it does not compete with the run that has just begun.
+A runner is used once. One that is taken from the pool is replaced: at once when none is left, else
+when a run has ended or a moment has passed, so as not to compete with a run that has just begun.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ __all__ = ["LocalPlacement"]
 
 _LOG = structlog.get_logger(__name__)
 
-_REFILL_DELAY_SECONDS = 0.04
+_REFILL_DELAY_SECONDS = 0.15
 _NURSERY_PATIENCE_SECONDS = 10.0
 _SHORTEST_RESTART_SECONDS = 0.1
 _LONGEST_RESTART_SECONDS = 5.0
@@ -413,6 +413,7 @@ class LocalPlacement:
         identity = RunnerIdentity(self._host, message["exited"], message["started"])
         if identity in self._working:
             self._working.discard(identity)
+            self._refill_at = 0.0
             return [Departure(identity, message["cause"])]
         return []
 

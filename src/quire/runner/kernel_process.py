@@ -16,6 +16,7 @@ The kernel is ipykernel with what a notebook run never uses left out, because ev
 
 from __future__ import annotations
 
+import _io
 import asyncio
 import atexit
 import functools
@@ -195,7 +196,7 @@ def _leave(status: int) -> NoReturn:
 
 def _close_files() -> None:
     """Write out what open files still hold; text first, since it sits on top of bytes."""
-    files = [each for each in gc.get_objects() if _is_file(each)]
+    files = [each for each in gc.get_objects() if _is_file(type(each))]
     files.sort(key=lambda each: not isinstance(each, io.TextIOBase))
     for each in files:
         try:
@@ -204,6 +205,6 @@ def _close_files() -> None:
             continue  # as the interpreter does at its own exit
 
 
-def _is_file(value: object) -> bool:
-    kind = type(value)
-    return issubclass(kind, io.IOBase) and not issubclass(kind, io.RawIOBase)
+def _is_file(kind: type) -> bool:
+    # The plain bases of the classes in io, whose own bases are abstract and far slower to ask.
+    return issubclass(kind, _io._IOBase) and not issubclass(kind, _io._RawIOBase)

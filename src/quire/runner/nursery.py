@@ -85,7 +85,13 @@ _MODULES = (
     "numpy.random",
     "pandas",
     "pdb",
+    "pygments.filters",
+    "pygments.formatters.html",
+    "pygments.formatters.terminal256",
+    "pygments.lexers.python",
+    "pygments.styles.default",
     "quire_runtime.bootstrap",
+    "stack_data",
     "tornado.platform.asyncio",
 )
 
