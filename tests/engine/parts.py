@@ -119,16 +119,18 @@ class Parts:
     def claim(self, attempt_id: AttemptId, pid: int = 1000) -> None:
         """Give an attempt to a runner, as the dispatcher does."""
         with self.database.write() as connection:
-            attempt = run_rows.get_attempt(connection, attempt_id, lock=True)
-            assert attempt is not None
+            view = run_rows.lock_view(connection, attempt_id)
+            assert view is not None
             self.transitions.move(
                 connection,
-                attempt,
+                view,
                 State.PENDING,
-                lease_expires_at=self.clock.now() + timedelta(seconds=30),
-                runner_host="here",
-                runner_pid=pid,
-                runner_started="1",
+                facts={
+                    "lease_expires_at": self.clock.now() + timedelta(seconds=30),
+                    "runner_host": "here",
+                    "runner_pid": pid,
+                    "runner_started": "1",
+                },
             )
 
     def report(
@@ -140,7 +142,7 @@ class Parts:
             {"at": self.clock.now().isoformat(), **event, "sequence": number}
             for number, event in enumerate(events, start=applied + 1)
         ]
-        return self.reports.apply(attempt_id, numbered)
+        return self.reports.apply(self.view(attempt_id).run.id, attempt_id, numbered)
 
     def start(self, attempt_id: AttemptId) -> None:
         """Bring a queued attempt to where its cells run."""

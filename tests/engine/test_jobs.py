@@ -8,7 +8,7 @@ from quire.engine.models import RunRequest, Schedule
 from quire.engine.runs import RunFilter
 from quire.engine.states import Outcome
 from quire.errors import InvalidValue, NotFound, QuotaExceeded
-from quire.ids import JobId
+from quire.ids import JobId, RunId
 from tests.engine.parts import Parts, definition
 
 _DAILY = Schedule("0 30 12 * * ?", "UTC")
@@ -97,7 +97,7 @@ def test_deleting_a_job_takes_its_runs_along(parts: Parts) -> None:
     assert parts.runs.list(parts.admin, RunFilter())[0] == []
     assert parts.told.deleted == [job]
     assert running in parts.nudged
-    assert parts.reports.apply(running, []).command == "cancel"
+    assert parts.reports.apply(RunId(running), running, []).command == "cancel"
 
 
 def test_deleting_a_job_that_is_not_there_is_no_error(parts: Parts) -> None:

@@ -10,7 +10,7 @@ from quire.engine.reports import AttemptGone
 from quire.engine.results import empty_notebook
 from quire.engine.states import Cause, Outcome, State
 from quire.errors import InvalidState, InvalidValue
-from quire.ids import AttemptId
+from quire.ids import AttemptId, RunId
 from quire.runner.protocol import EventType
 from quire.store import runs as run_rows
 from quire.store.blobs import BlobStore, BlobStoreFull
@@ -121,7 +121,7 @@ def test_an_attempt_that_is_queued_takes_nothing(parts: Parts) -> None:
 
 def test_an_unknown_attempt(parts: Parts) -> None:
     with pytest.raises(AttemptGone):
-        parts.reports.apply(AttemptId(404), [])
+        parts.reports.apply(RunId(404), AttemptId(404), [])
 
 
 def test_the_exit_value_and_the_last_cell_are_kept(parts: Parts, attempt_id: AttemptId) -> None:
@@ -192,11 +192,11 @@ def test_an_outcome_that_is_set_never_changes(parts: Parts, attempt_id: AttemptI
     end = {"type": EventType.FINISHED, "outcome": "success", "cause": "completed"}
     parts.report(attempt_id, ACCEPTED, STARTED, end)
     with parts.database.write() as connection:
-        attempt = run_rows.get_attempt(connection, attempt_id, lock=True)
-        assert attempt is not None
+        view = run_rows.lock_view(connection, attempt_id)
+        assert view is not None
         parts.transitions.move(
             connection,
-            attempt,
+            view,
             State.TERMINATED,
             outcome=Outcome.ABANDONED,
             cause=Cause.RUNNER_LOST,

@@ -37,7 +37,6 @@ def _attempt(outcome: Outcome, **columns: Any) -> Attempt:
         ended_at=_END,
         cancel_requested_at=None,
         lease_expires_at=None,
-        notebook_id=None,
         snapshot_key=None,
         applied_sequence=0,
         journal_bytes=0,

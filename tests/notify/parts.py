@@ -87,7 +87,6 @@ def make_attempt(run: Run, **changes: Any) -> Attempt:
         ended_at=START + timedelta(seconds=5),
         cancel_requested_at=None,
         lease_expires_at=None,
-        notebook_id=None,
         snapshot_key=None,
         applied_sequence=0,
         journal_bytes=0,

@@ -58,7 +58,6 @@ def make_view(number: int = 7, **changes: Any) -> RunView:
         ended_at=START + timedelta(seconds=8),
         cancel_requested_at=None,
         lease_expires_at=None,
-        notebook_id=None,
         snapshot_key="runs/7/7/snapshot.ipynb",
         applied_sequence=6,
         journal_bytes=100,

@@ -125,23 +125,24 @@ class Dispatcher:
                     continue
                 if not _job_allows(connection, candidate):
                     continue
-                attempt = run_rows.get_attempt(connection, candidate.attempt_id, lock=True)
-                if attempt is None or attempt.state is not State.QUEUED:
+                view = run_rows.lock_view(connection, candidate.attempt_id)
+                if view is None or view.attempt.state is not State.QUEUED:
                     continue
-                identity = reservation.identity
-                parts.transitions.move(
+                attempt, identity = view.attempt, reservation.identity
+                return parts.transitions.move(
                     connection,
-                    attempt,
+                    view,
                     State.PENDING,
                     at=now,
-                    lease_expires_at=now + timedelta(seconds=parts.settings.lease_seconds),
-                    runner_host=identity.host,
-                    runner_pid=identity.pid,
-                    runner_started=identity.started,
-                    snapshot_key=f"{run_prefix(attempt.run_id)}{attempt.id}/snapshot.ipynb",
                     message="",
+                    facts={
+                        "lease_expires_at": now + timedelta(seconds=parts.settings.lease_seconds),
+                        "runner_host": identity.host,
+                        "runner_pid": identity.pid,
+                        "runner_started": identity.started,
+                        "snapshot_key": f"{run_prefix(attempt.run_id)}{attempt.id}/snapshot.ipynb",
+                    },
                 )
-                return run_rows.get_view(connection, attempt.id) or _hidden(connection, attempt)
         return None
 
     def _prepare(self, view: RunView) -> Assignment | None:
@@ -171,8 +172,6 @@ class Dispatcher:
                 f"The results of this run could not be stored: {error.message}",
             )
             return None
-        with parts.database.write() as connection:
-            run_rows.update_attempt(connection, attempt.id, notebook_id=node.id)
         return self._assignment(view, actor, node.flavour or "plain", notebook)
 
     def _assignment(
@@ -228,23 +227,23 @@ class Dispatcher:
     def _end(self, view: RunView, cause: Cause, message: str) -> None:
         """End a claimed attempt that could not be given to its runner."""
         with self._parts.database.write() as connection:
-            attempt = run_rows.get_attempt(connection, view.attempt.id, lock=True)
-            if attempt is not None and attempt.state is State.PENDING:
+            locked = run_rows.lock_view(connection, view.attempt.id)
+            if locked is not None and locked.attempt.state is State.PENDING:
                 self._parts.transitions.move(
                     connection,
-                    attempt,
+                    locked,
                     State.TERMINATED,
                     outcome=Outcome.INTERNAL_ERROR,
                     cause=cause,
                     message=message,
-                    snapshot_key=None,
+                    facts={"snapshot_key": None},
                 )
 
     def _requeue(self, view: RunView) -> None:
         with self._parts.database.write() as connection:
-            attempt = run_rows.get_attempt(connection, view.attempt.id, lock=True)
-            if attempt is not None and attempt.state is State.PENDING:
-                self._parts.transitions.requeue(connection, attempt)
+            locked = run_rows.lock_view(connection, view.attempt.id)
+            if locked is not None and locked.attempt.state is State.PENDING:
+                self._parts.transitions.requeue(connection, locked)
 
 
 def _borrows_slot(connection: Connection, candidate: Candidate) -> bool:
@@ -258,17 +257,10 @@ def _borrows_slot(connection: Connection, candidate: Candidate) -> bool:
 
 def _job_allows(connection: Connection, candidate: Candidate) -> bool:
     """Whether a job that queues its runs has room for one more of them."""
+    if candidate.job_id is None:
+        return True
     job = job_rows.get_job(connection, candidate.job_id)
     if job is None or job.definition.overlap is not Overlap.QUEUE:
         return True
     executing = run_rows.count_executing_of_job(connection, candidate.job_id)
     return executing < job.definition.max_concurrent_runs
-
-
-def _hidden(connection: Connection, attempt: Attempt) -> RunView:
-    """The view of an attempt whose run was deleted while it waited."""
-    run = run_rows.get_run(connection, attempt.run_id)
-    claimed = run_rows.get_attempt(connection, attempt.id)
-    assert run is not None
-    assert claimed is not None
-    return RunView(run, claimed)

@@ -124,9 +124,9 @@ class Jobs:
                 return
             job_rows.hide_job(connection, job_id, now)
             for attempt_id in run_rows.list_active_of_job(connection, job_id):
-                attempt = run_rows.get_attempt(connection, attempt_id, lock=True)
-                if attempt is not None and attempt.active:
-                    self._transitions.request_cancel(connection, attempt, "The job was deleted.")
+                view = run_rows.lock_view(connection, attempt_id)
+                if view is not None and view.attempt.active:
+                    self._transitions.request_cancel(connection, view, "The job was deleted.")
                     cancelled.append(attempt_id)
             run_rows.hide_runs_of_job(connection, job_id, now)
             self._notifier.enqueue_job_deleted(connection, job)

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from quire.engine.states import ACTIVE, Cause, Outcome, State
-from quire.ids import AttemptId, JobId, NodeId, PrincipalId, RunId
+from quire.ids import AttemptId, JobId, PrincipalId, RunId
 
 __all__ = [
     "Attempt",
@@ -226,7 +226,6 @@ class Attempt:
     ended_at: datetime | None  # → terminated or skipped
     cancel_requested_at: datetime | None
     lease_expires_at: datetime | None
-    notebook_id: NodeId | None  # what was run, once it was found
     snapshot_key: str | None  # blob of the notebook as pinned for this attempt
     applied_sequence: int  # number of the last runner event that was applied
     journal_bytes: int

@@ -15,12 +15,11 @@ import structlog
 from sqlalchemy import Connection
 
 from quire.clock import Clock
-from quire.engine.models import Attempt
 from quire.engine.reports import AttemptGone, Reports
 from quire.engine.states import Cause, Outcome, State
 from quire.engine.transitions import Transitions
 from quire.errors import QuireError, Unavailable
-from quire.ids import AttemptId
+from quire.ids import AttemptId, RunId
 from quire.loop import BackgroundLoop
 from quire.placement.base import Departure, Placement, RunnerIdentity
 from quire.runner.spool import read_spool, remove_spool
@@ -95,34 +94,35 @@ class Recovery:
         """End or repeat the attempt of a runner that is gone."""
         identity = departure.identity
         with self._database.read() as connection:
-            attempt_id = run_rows.find_by_runner(
+            found = run_rows.find_by_runner(
                 connection, identity.host, identity.pid, identity.started
             )
-        if attempt_id is None:
+        if found is None:
             return
-        begun = self._salvage(attempt_id)
+        begun = self._salvage(found.run_id, found.attempt_id)
         with self._database.write() as connection:
-            attempt = run_rows.get_attempt(connection, attempt_id, lock=True)
-            if attempt is None or attempt.state not in _EXECUTING:
+            view = run_rows.lock_view(connection, found.attempt_id)
+            if view is None or view.attempt.state not in _EXECUTING:
                 return
+            attempt = view.attempt
             if attempt.state is State.PENDING and not begun and attempt.applied_sequence == 0:
-                self._transitions.requeue(connection, attempt)
+                self._transitions.requeue(connection, view)
             else:
-                where = f" in cell {attempt.last_cell + 1}" if attempt.last_cell is not None else ""
+                cell = f" in cell {attempt.last_cell + 1}" if attempt.last_cell is not None else ""
                 self._abandon(
                     connection,
-                    attempt,
+                    view,
                     Cause.RUNNER_LOST,
-                    f"The runner of this run died{where} ({departure.cause}).",
+                    f"The runner of this run died{cell} ({departure.cause}).",
                 )
-        remove_spool(self._settings.spool_dir, attempt_id)
+        remove_spool(self._settings.spool_dir, found.attempt_id)
 
-    def _salvage(self, attempt_id: AttemptId) -> bool:
+    def _salvage(self, run_id: RunId, attempt_id: AttemptId) -> bool:
         """Apply what a dead runner left in its spool; whether it had begun."""
         events = read_spool(self._settings.spool_dir, attempt_id)
         if events:
             try:
-                self._reports.apply(attempt_id, events)
+                self._reports.apply(run_id, attempt_id, events)
             except AttemptGone:
                 return True
             except Unavailable:
@@ -150,17 +150,13 @@ class Recovery:
         for attempt_id in expired:
             self._kill(attempt_id)
             with self._database.write() as connection:
-                attempt = run_rows.get_attempt(connection, attempt_id, lock=True)
-                if (
-                    attempt is not None
-                    and attempt.state in _EXECUTING
-                    and attempt.lease_expires_at is not None
-                    and attempt.lease_expires_at < now
-                ):
+                view = run_rows.lock_view(connection, attempt_id)
+                lease_end = view.attempt.lease_expires_at if view is not None else None
+                if view is not None and lease_end is not None and lease_end < now:
                     seconds = self._settings.lease_seconds
                     self._abandon(
                         connection,
-                        attempt,
+                        view,
                         Cause.LEASE_EXPIRED,
                         f"Nothing was heard of the runner of this run for {seconds:g} seconds.",
                     )
@@ -198,13 +194,13 @@ class Recovery:
         if now - started_at <= timedelta(seconds=threshold):
             return
         with self._database.write() as connection:
-            attempt = run_rows.get_attempt(connection, view.attempt.id, lock=True)
+            locked = run_rows.lock_view(connection, view.attempt.id)
             if (
-                attempt is not None
-                and attempt.state in _EXECUTING
-                and not run_rows.was_duration_warned(connection, attempt.id)
+                locked is not None
+                and locked.attempt.state in _EXECUTING
+                and not run_rows.was_duration_warned(connection, locked.attempt.id)
             ):
-                self._transitions.warn_of_duration(connection, view.run, attempt)
+                self._transitions.warn_of_duration(connection, locked)
 
     def _kill(self, attempt_id: AttemptId) -> None:
         with self._database.read() as connection:
@@ -214,24 +210,23 @@ class Recovery:
 
     def _end(self, attempt_id: AttemptId, outcome: Outcome, cause: Cause, message: str) -> None:
         with self._database.write() as connection:
-            attempt = run_rows.get_attempt(connection, attempt_id, lock=True)
-            if attempt is not None and attempt.state in _EXECUTING:
+            view = run_rows.lock_view(connection, attempt_id)
+            if view is not None and view.attempt.state in _EXECUTING:
                 self._transitions.move(
                     connection,
-                    attempt,
+                    view,
                     State.TERMINATED,
                     outcome=outcome,
                     cause=cause,
                     message=message,
                 )
 
-    def _abandon(
-        self, connection: Connection, attempt: Attempt, cause: Cause, message: str
-    ) -> None:
+    def _abandon(self, connection: Connection, view: RunView, cause: Cause, message: str) -> None:
+        attempt = view.attempt
         if attempt.cancel_requested_at is not None:
             self._transitions.move(
                 connection,
-                attempt,
+                view,
                 State.TERMINATED,
                 outcome=Outcome.CANCELLED,
                 cause=Cause.CANCELLED_BY_USER,
@@ -239,11 +234,11 @@ class Recovery:
             )
         elif attempt.state is State.TERMINATING:
             # Its outcome is known and stored; only the last word is missing.
-            self._transitions.move(connection, attempt, State.TERMINATED)
+            self._transitions.move(connection, view, State.TERMINATED)
         else:
             self._transitions.move(
                 connection,
-                attempt,
+                view,
                 State.TERMINATED,
                 outcome=Outcome.ABANDONED,
                 cause=cause,

@@ -96,10 +96,7 @@ class Runs:
             raise ValueError("a run request names a job or brings a definition")
         now = self._clock.now()
         self._quota.take_run(connection, now)
-        run_id = create_run(connection, self._transitions, actor, request, definition, now)
-        view = run_rows.get_view(connection, AttemptId(run_id))
-        assert view is not None
-        return view
+        return create_run(connection, self._transitions, actor, request, definition, now)
 
     def get(self, actor: Principal, attempt_id: AttemptId) -> RunView:
         """An attempt and its run. Raises NotFound."""
@@ -130,10 +127,10 @@ class Runs:
         """Stop an attempt, and all retries after it. One that is over stays as it is."""
         self._owned(actor, attempt_id)
         with self._database.write() as connection:
-            attempt = run_rows.get_attempt(connection, attempt_id, lock=True)
-            if attempt is None or not attempt.active:
+            view = run_rows.lock_view(connection, attempt_id)
+            if view is None or not view.attempt.active:
                 return
-            self._transitions.request_cancel(connection, attempt, _CANCELLED)
+            self._transitions.request_cancel(connection, view, _CANCELLED)
         self._nudge(attempt_id)
 
     def cancel_all(self, actor: Principal, job_id: JobId) -> None:
@@ -144,9 +141,9 @@ class Runs:
                 raise NotFound("job", job_id)
             active = run_rows.list_active_of_job(connection, job_id)
             for attempt_id in active:
-                attempt = run_rows.get_attempt(connection, attempt_id, lock=True)
-                if attempt is not None and attempt.active:
-                    self._transitions.request_cancel(connection, attempt, _CANCELLED)
+                view = run_rows.lock_view(connection, attempt_id)
+                if view is not None and view.attempt.active:
+                    self._transitions.request_cancel(connection, view, _CANCELLED)
         for attempt_id in active:
             self._nudge(attempt_id)
 
@@ -184,7 +181,7 @@ def create_run(
     request: RunRequest,
     definition: JobDefinition,
     now: datetime,
-) -> RunId:
+) -> RunView:
     """Store a run in the caller's transaction, who holds the job's row if there is one."""
     if request.job_id is not None:
         job_id = request.job_id
@@ -214,8 +211,7 @@ def create_run(
         ended_at=now if state is State.SKIPPED else None,
         vendor=request.vendor,
     )
-    transitions.create(connection, run, request.idempotency_token, job_is_busy=busy)
-    return run_id
+    return transitions.create(connection, run, request.idempotency_token, job_is_busy=busy)
 
 
 def _of_token(connection: Connection, run_id: RunId, deleted: bool) -> RunView:

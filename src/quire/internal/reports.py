@@ -13,7 +13,6 @@ from starlette.routing import Route
 from quire.engine.reports import Reports
 from quire.errors import InvalidCredential, InvalidValue, MalformedRequest, QuireError, TooLarge
 from quire.identity.run_tokens import RunTokens, RunTokenUse
-from quire.ids import AttemptId
 from quire.internal.errors import render_error
 
 __all__ = ["report_routes"]
@@ -31,7 +30,7 @@ def report_routes(reports: Reports, run_tokens: RunTokens) -> list[Route]:
         token = run_tokens.read(text, RunTokenUse.REPORT)
         if token.attempt_id != attempt_id:
             raise InvalidCredential()
-        return reports.apply(AttemptId(attempt_id), _events(body)).to_json()
+        return reports.apply(token.run_id, token.attempt_id, _events(body)).to_json()
 
     async def receive(request: Request) -> Response:
         try:

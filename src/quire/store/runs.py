@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from sqlalchemy import (
     Connection,
     Select,
     and_,
+    bindparam,
     delete,
     exists,
     func,
@@ -24,8 +25,8 @@ from sqlalchemy import (
 from quire.engine.codec import definition_from_json, definition_to_json
 from quire.engine.models import Attempt, Run, RunKind, Trigger
 from quire.engine.states import Cause, Outcome, State
-from quire.ids import AttemptId, JobId, NodeId, PrincipalId, RunId
-from quire.store.tables import attempts, events, journal_chunks, principals, runs
+from quire.ids import AttemptId, JobId, PrincipalId, RunId
+from quire.store.tables import Moment, attempts, events, journal_chunks, principals, runs
 
 __all__ = [
     "Candidate",
@@ -34,14 +35,14 @@ __all__ = [
     "count_active",
     "count_active_of_job",
     "count_by_active_state",
+    "event",
     "find_by_token",
-    "get_attempt",
-    "get_run",
     "get_view",
+    "get_view_of_any",
     "hide_run",
     "hide_runs_of_job",
     "insert_attempt",
-    "insert_event",
+    "insert_events",
     "insert_run",
     "list_active_children",
     "list_active_of_job",
@@ -49,6 +50,7 @@ __all__ = [
     "list_ended_before",
     "list_executing",
     "list_views",
+    "lock_view",
     "purge_runs",
     "update_attempt",
     "update_run",
@@ -86,7 +88,7 @@ class Candidate:
 
     attempt_id: AttemptId
     run_id: RunId
-    job_id: JobId
+    job_id: JobId | None  # None: no saved job
     parent_run_id: RunId | None
 
 
@@ -129,7 +131,6 @@ _ATTEMPT_COLUMNS = tuple(
         "ended_at",
         "cancel_requested_at",
         "lease_expires_at",
-        "notebook_id",
         "snapshot_key",
         "applied_sequence",
         "journal_bytes",
@@ -181,7 +182,6 @@ def _attempt(row: Any) -> Attempt:
         ended_at=row.ended_at,
         cancel_requested_at=row.cancel_requested_at,
         lease_expires_at=row.lease_expires_at,
-        notebook_id=NodeId(row.notebook_id) if row.notebook_id is not None else None,
         snapshot_key=row.snapshot_key,
         applied_sequence=row.applied_sequence,
         journal_bytes=row.journal_bytes,
@@ -189,6 +189,27 @@ def _attempt(row: Any) -> Attempt:
         error=row.error,
         error_trace=row.error_trace,
         last_cell=row.last_cell,
+    )
+
+
+_RUNNERS = select(
+    attempts.c.id,
+    attempts.c.run_id,
+    attempts.c.state,
+    attempts.c.runner_host,
+    attempts.c.runner_pid,
+    attempts.c.runner_started,
+).where(_ACTIVE_ATTEMPT)
+
+
+def _runner(row: Any) -> RunnerRow:
+    return RunnerRow(
+        AttemptId(row.id),
+        RunId(row.run_id),
+        State(row.state),
+        row.runner_host,
+        row.runner_pid,
+        row.runner_started,
     )
 
 
@@ -203,91 +224,137 @@ def _view(row: Any) -> RunView:
     return RunView(_run(row), _attempt(row))
 
 
+# Statements of the path every run takes are built once; building costs more than running them.
+_GET_VIEW = _views().where(attempts.c.id == bindparam("which"), runs.c.deleted_at.is_(None))
+_GET_VIEW_OF_ANY = _views().where(attempts.c.id == bindparam("which"))
+_LOCK_VIEW = _views().where(attempts.c.id == bindparam("which")).with_for_update(of=attempts)
+_UPDATE_RUN = update(runs).where(runs.c.id == bindparam("which"))
+_UPDATE_ATTEMPT = update(attempts).where(attempts.c.id == bindparam("which"))
+_INSERT_EVENTS = insert(events)
+_INSERT_RUN = insert(runs)
+_INSERT_ATTEMPT = insert(attempts)
+_ACTIVE_CHILDREN = select(runs.c.attempt_id).where(
+    _ACTIVE_RUN, runs.c.parent_run_id == bindparam("parent")
+)
+
+
+_CHILD_RUNS, _CHILD_ATTEMPTS = runs.alias("child_runs"), attempts.alias("child_attempts")
+_SLOTS_USED = (
+    select(func.count())
+    .select_from(attempts)
+    .where(
+        _ACTIVE_ATTEMPT,
+        attempts.c.state.in_(_EXECUTING),
+        attempts.c.runner_host == bindparam("host"),
+        ~exists().where(
+            _CHILD_RUNS.c.parent_run_id == attempts.c.run_id,
+            _CHILD_ATTEMPTS.c.id == _CHILD_RUNS.c.attempt_id,
+            _CHILD_ATTEMPTS.c.state.in_(_EXECUTING),
+        ),
+    )
+)
+_CANDIDATES = (
+    select(attempts.c.id, attempts.c.run_id, runs.c.job_id, runs.c.kind, runs.c.parent_run_id)
+    .join(runs, runs.c.id == attempts.c.run_id)
+    .where(
+        _ACTIVE_ATTEMPT,
+        attempts.c.state == State.QUEUED,
+        or_(
+            attempts.c.not_before.is_(None), attempts.c.not_before <= bindparam("now", type_=Moment)
+        ),
+    )
+    .order_by(attempts.c.id)
+    .limit(bindparam("most"))
+)
+
+
 def insert_run(connection: Connection, run: Run, idempotency_token: str | None) -> None:
     connection.execute(
-        insert(runs).values(
-            id=run.id,
-            job_id=run.job_id,
-            number_in_job=run.number_in_job,
-            kind=run.kind,
-            trigger=run.trigger,
-            name=run.name,
-            creator_id=run.creator_id,
-            definition=definition_to_json(run.definition),
-            parameters=dict(run.parameters),
-            state=run.state,
-            outcome=run.outcome,
-            attempt_id=run.attempt_id,
-            parent_run_id=run.parent_run_id,
-            idempotency_token=idempotency_token,
-            created_at=run.created_at,
-            ended_at=run.ended_at,
-            vendor=dict(run.vendor),
-        )
+        _INSERT_RUN,
+        {
+            "id": run.id,
+            "job_id": run.job_id,
+            "number_in_job": run.number_in_job,
+            "kind": run.kind,
+            "trigger": run.trigger,
+            "name": run.name,
+            "creator_id": run.creator_id,
+            "definition": definition_to_json(run.definition),
+            "parameters": dict(run.parameters),
+            "state": run.state,
+            "outcome": run.outcome,
+            "attempt_id": run.attempt_id,
+            "parent_run_id": run.parent_run_id,
+            "idempotency_token": idempotency_token,
+            "created_at": run.created_at,
+            "ended_at": run.ended_at,
+            "vendor": dict(run.vendor),
+        },
     )
 
 
 def insert_attempt(connection: Connection, attempt: Attempt) -> None:
     connection.execute(
-        insert(attempts).values(
-            id=attempt.id,
-            run_id=attempt.run_id,
-            number=attempt.number,
-            trigger=attempt.trigger,
-            state=attempt.state,
-            outcome=attempt.outcome,
-            cause=attempt.cause,
-            message=attempt.message,
-            created_at=attempt.created_at,
-            not_before=attempt.not_before,
-            ended_at=attempt.ended_at,
-        )
+        _INSERT_ATTEMPT,
+        {
+            "id": attempt.id,
+            "run_id": attempt.run_id,
+            "number": attempt.number,
+            "trigger": attempt.trigger,
+            "state": attempt.state,
+            "outcome": attempt.outcome,
+            "cause": attempt.cause,
+            "message": attempt.message,
+            "created_at": attempt.created_at,
+            "not_before": attempt.not_before,
+            "ended_at": attempt.ended_at,
+        },
     )
 
 
-def insert_event(
-    connection: Connection,
-    attempt: Attempt,
-    kind: str,
-    at: datetime,
-    detail: dict[str, Any],
+def event(attempt: Attempt, kind: str, at: datetime, detail: dict[str, Any]) -> dict[str, Any]:
+    """A row of the event table."""
+    return {
+        "run_id": attempt.run_id,
+        "attempt_id": attempt.id,
+        "type": kind,
+        "at": at,
+        "detail": detail,
+    }
+
+
+def insert_events(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    connection.execute(_INSERT_EVENTS, rows)
+
+
+def update_run(connection: Connection, run_id: RunId, changes: Mapping[str, Any]) -> None:
+    connection.execute(_UPDATE_RUN, {**changes, "which": run_id})
+
+
+def update_attempt(
+    connection: Connection, attempt_id: AttemptId, changes: Mapping[str, Any]
 ) -> None:
-    connection.execute(
-        insert(events).values(
-            run_id=attempt.run_id, attempt_id=attempt.id, type=kind, at=at, detail=detail
-        )
-    )
-
-
-def update_run(connection: Connection, run_id: RunId, **columns: Any) -> None:
-    connection.execute(update(runs).where(runs.c.id == run_id).values(**columns))
-
-
-def update_attempt(connection: Connection, attempt_id: AttemptId, **columns: Any) -> None:
-    connection.execute(update(attempts).where(attempts.c.id == attempt_id).values(**columns))
-
-
-def get_run(connection: Connection, run_id: RunId) -> Run | None:
-    row = connection.execute(
-        select(*_RUN_COLUMNS).select_from(_RUNS_WITH_CREATOR).where(runs.c.id == run_id)
-    ).one_or_none()
-    return _run(row) if row is not None else None
-
-
-def get_attempt(
-    connection: Connection, attempt_id: AttemptId, *, lock: bool = False
-) -> Attempt | None:
-    """One attempt; with ``lock`` nobody else changes it before this transaction ends."""
-    query = select(*_ATTEMPT_COLUMNS).where(attempts.c.id == attempt_id)
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
-    return _attempt(row) if row is not None else None
+    connection.execute(_UPDATE_ATTEMPT, {**changes, "which": attempt_id})
 
 
 def get_view(connection: Connection, attempt_id: AttemptId) -> RunView | None:
     """An attempt and its run, unless the run was deleted."""
-    row = connection.execute(
-        _views().where(attempts.c.id == attempt_id, runs.c.deleted_at.is_(None))
-    ).one_or_none()
+    row = connection.execute(_GET_VIEW, {"which": attempt_id}).one_or_none()
+    return _view(row) if row is not None else None
+
+
+def get_view_of_any(connection: Connection, attempt_id: AttemptId) -> RunView | None:
+    """An attempt and its run, also when the run was deleted."""
+    row = connection.execute(_GET_VIEW_OF_ANY, {"which": attempt_id}).one_or_none()
+    return _view(row) if row is not None else None
+
+
+def lock_view(connection: Connection, attempt_id: AttemptId) -> RunView | None:
+    """An attempt, which nobody else changes before this transaction ends, and its run.
+
+    Attempts of runs that were deleted while they were active are found as well.
+    """
+    row = connection.execute(_LOCK_VIEW, {"which": attempt_id}).one_or_none()
     return _view(row) if row is not None else None
 
 
@@ -357,91 +424,33 @@ def list_active_of_job(connection: Connection, job_id: JobId) -> list[AttemptId]
 
 def list_active_children(connection: Connection, run_id: RunId) -> list[AttemptId]:
     """The newest attempts of the active runs that a run started."""
-    rows = connection.execute(
-        select(runs.c.attempt_id).where(_ACTIVE_RUN, runs.c.parent_run_id == run_id)
-    )
+    rows = connection.execute(_ACTIVE_CHILDREN, {"parent": run_id})
     return [AttemptId(row.attempt_id) for row in rows]
 
 
 def list_candidates(connection: Connection, now: datetime, limit: int) -> list[Candidate]:
     """Queued attempts whose time has come, oldest first."""
-    rows = connection.execute(
-        select(attempts.c.id, attempts.c.run_id, runs.c.job_id, runs.c.parent_run_id)
-        .join(runs, runs.c.id == attempts.c.run_id)
-        .where(
-            _ACTIVE_ATTEMPT,
-            attempts.c.state == State.QUEUED,
-            or_(attempts.c.not_before.is_(None), attempts.c.not_before <= now),
-        )
-        .order_by(attempts.c.id)
-        .limit(limit)
-    )
+    rows = connection.execute(_CANDIDATES, {"now": now, "most": limit})
     return [
         Candidate(
             AttemptId(row.id),
             RunId(row.run_id),
-            JobId(row.job_id),
+            JobId(row.job_id) if row.kind == RunKind.JOB else None,
             RunId(row.parent_run_id) if row.parent_run_id is not None else None,
         )
         for row in rows
     ]
 
 
-def next_retry_at(connection: Connection, now: datetime) -> datetime | None:
-    """When the next waiting attempt may start."""
-    found: datetime | None = connection.execute(
-        select(func.min(attempts.c.not_before)).where(
-            _ACTIVE_ATTEMPT, attempts.c.state == State.QUEUED, attempts.c.not_before > now
-        )
-    ).scalar()
-    return found
-
-
-def list_executing(connection: Connection, host: str | None = None) -> list[RunnerRow]:
-    """Attempts that have a runner, on one host or on all."""
-    query = select(
-        attempts.c.id,
-        attempts.c.run_id,
-        attempts.c.state,
-        attempts.c.runner_host,
-        attempts.c.runner_pid,
-        attempts.c.runner_started,
-    ).where(_ACTIVE_ATTEMPT, attempts.c.state.in_(_EXECUTING))
-    if host is not None:
-        query = query.where(attempts.c.runner_host == host)
-    return [
-        RunnerRow(
-            AttemptId(row.id),
-            RunId(row.run_id),
-            State(row.state),
-            row.runner_host,
-            row.runner_pid,
-            row.runner_started,
-        )
-        for row in connection.execute(query)
-    ]
+def list_executing(connection: Connection, host: str) -> list[RunnerRow]:
+    """Attempts that have a runner on a host."""
+    query = _RUNNERS.where(attempts.c.state.in_(_EXECUTING), attempts.c.runner_host == host)
+    return [_runner(row) for row in connection.execute(query)]
 
 
 def count_slots_used(connection: Connection, host: str) -> int:
     """Executing attempts of one host, less those that wait for an executing child run."""
-    child_runs, child_attempts = runs.alias("child_runs"), attempts.alias("child_attempts")
-    waits = exists().where(
-        child_runs.c.parent_run_id == attempts.c.run_id,
-        child_attempts.c.id == child_runs.c.attempt_id,
-        child_attempts.c.state.in_(_EXECUTING),
-    )
-    return int(
-        connection.execute(
-            select(func.count())
-            .select_from(attempts)
-            .where(
-                _ACTIVE_ATTEMPT,
-                attempts.c.state.in_(_EXECUTING),
-                attempts.c.runner_host == host,
-                ~waits,
-            )
-        ).scalar_one()
-    )
+    return int(connection.execute(_SLOTS_USED, {"host": host}).scalar_one())
 
 
 def has_executing_child(connection: Connection, run_id: RunId) -> bool:
@@ -492,41 +501,22 @@ def list_running(connection: Connection) -> list[RunView]:
 
 
 def get_runner(connection: Connection, attempt_id: AttemptId) -> RunnerRow | None:
-    """The runner of an attempt, if it was ever given one."""
-    row = connection.execute(
-        select(
-            attempts.c.id,
-            attempts.c.run_id,
-            attempts.c.state,
-            attempts.c.runner_host,
-            attempts.c.runner_pid,
-            attempts.c.runner_started,
-        ).where(attempts.c.id == attempt_id, attempts.c.runner_pid.is_not(None))
-    ).one_or_none()
-    if row is None:
-        return None
-    return RunnerRow(
-        AttemptId(row.id),
-        RunId(row.run_id),
-        State(row.state),
-        row.runner_host,
-        row.runner_pid,
-        row.runner_started,
-    )
+    """The runner of an active attempt that has one."""
+    query = _RUNNERS.where(attempts.c.id == attempt_id, attempts.c.runner_pid.is_not(None))
+    row = connection.execute(query).one_or_none()
+    return _runner(row) if row is not None else None
 
 
-def find_by_runner(connection: Connection, host: str, pid: int, started: str) -> AttemptId | None:
+def find_by_runner(connection: Connection, host: str, pid: int, started: str) -> RunnerRow | None:
     """The active attempt a runner process carries out."""
-    found = connection.execute(
-        select(attempts.c.id).where(
-            _ACTIVE_ATTEMPT,
-            attempts.c.state.in_(_EXECUTING),
-            attempts.c.runner_host == host,
-            attempts.c.runner_pid == pid,
-            attempts.c.runner_started == started,
-        )
-    ).scalar()
-    return AttemptId(found) if found is not None else None
+    query = _RUNNERS.where(
+        attempts.c.state.in_(_EXECUTING),
+        attempts.c.runner_host == host,
+        attempts.c.runner_pid == pid,
+        attempts.c.runner_started == started,
+    )
+    row = connection.execute(query).one_or_none()
+    return _runner(row) if row is not None else None
 
 
 def was_duration_warned(connection: Connection, attempt_id: AttemptId) -> bool:
@@ -581,4 +571,4 @@ def change_timeout_of_job(
     ).all()
     for row in rows:
         definition = {**row.definition, "timeout_seconds": timeout_seconds}
-        update_run(connection, RunId(row.id), definition=definition)
+        update_run(connection, RunId(row.id), {"definition": definition})

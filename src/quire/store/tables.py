@@ -238,7 +238,6 @@ attempts = Table(
     Column("runner_pid", Integer),
     Column("runner_started", Text),
     Column("kernel_pid", Integer),
-    Column("notebook_id", BigInteger),
     Column("snapshot_key", Text),
     Column("applied_sequence", Integer, nullable=False, server_default="0"),
     Column("journal_bytes", BigInteger, nullable=False, server_default="0"),

@@ -73,7 +73,6 @@ def view(**definition: Any) -> RunView:
         ended_at=None,
         cancel_requested_at=None,
         lease_expires_at=None,
-        notebook_id=None,
         snapshot_key=None,
         applied_sequence=0,
         journal_bytes=0,

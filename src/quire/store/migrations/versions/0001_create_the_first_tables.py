@@ -241,7 +241,6 @@ def upgrade() -> None:
         sa.Column("runner_pid", sa.Integer(), nullable=True),
         sa.Column("runner_started", sa.Text(), nullable=True),
         sa.Column("kernel_pid", sa.Integer(), nullable=True),
-        sa.Column("notebook_id", sa.BigInteger(), nullable=True),
         sa.Column("snapshot_key", sa.Text(), nullable=True),
         sa.Column("applied_sequence", sa.Integer(), server_default="0", nullable=False),
         sa.Column("journal_bytes", sa.BigInteger(), server_default="0", nullable=False),
