@@ -61,6 +61,7 @@ __all__ = ["Server", "open_database", "serve"]
 
 _LOG = structlog.get_logger(__name__)
 _STOP_SECONDS = 5
+_TURN_SECONDS = 0.0005
 _RUN_TOKEN_SECRET = "run token secret"  # noqa: S105 - the name of a value, not the value
 
 
@@ -276,6 +277,8 @@ class Server:
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError when the port is taken, Unavailable."""
     configure_logging(settings.log_level, settings.log_format)
+    # Requests and the engine's threads take turns; none should wait long for the others.
+    sys.setswitchinterval(_TURN_SECONDS)
     # uvicorn, when it has stopped in good order, raises the signal again that told it to.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))

@@ -25,7 +25,7 @@ Engine code raises only these; each dialect turns them into its own HTTP form in
     │   ├── QuotaExceeded           a standing limit, such as saved jobs
     │   └── RateLimited             a limit that time alone lifts
     ├── Unsupported                 something the vendor does and this server does not
-    └── Unavailable                 the server cannot do it now: database away, blob store full, stopping
+    └── Unavailable                 cannot be done now: database away, blob store full, stopping
 """
 
 from __future__ import annotations
