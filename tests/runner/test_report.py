@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import time
@@ -127,6 +128,23 @@ def test_the_spool_holds_what_a_killed_runner_did_not_deliver(bench: Bench) -> N
     assert events[0]["type"] == "accepted"
     kernel_pid = events[-1]["output"]["text"].strip()
     assert not Path(f"/proc/{kernel_pid}").exists()
+
+
+def test_a_full_disk_ends_the_run_and_loses_nothing(bench: Bench) -> None:
+    reservation = bench.placement.reserve(60)
+    assert reservation is not None
+    # Files of the runner may not grow any further than this: what a full disk is, for one process.
+    resource.prlimit(reservation.identity.pid, resource.RLIMIT_FSIZE, (8192, 8192))
+    reservation.release()
+    notebook = make_notebook(
+        "for i in range(300): print('x' * 100)", "import time; time.sleep(600)"
+    )
+    started = bench.start(notebook)
+    assert started.identity == reservation.identity
+    run = started.finish()
+    assert run.outcome == ("internal_error", "storage_failed")
+    assert run.text(0) == ("x" * 100 + "\n") * 300
+    assert "disk" in run.finished["message"]
 
 
 def test_a_short_run_needs_few_requests(bench: Bench) -> None:

@@ -65,3 +65,18 @@ def test_a_full_disk_is_told_once_and_nothing_is_lost(
     assert read_spool(tmp_path, 7) == [{"sequence": 1}]
     spool.remove()
     assert not (tmp_path / "7").exists()
+
+
+def test_a_disk_that_was_full_before_is_told_by_the_first_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **options: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "makedirs", full)
+        spool = Spool(tmp_path, 7)
+    with pytest.raises(StorageFull):
+        spool.append(b'{"sequence":1}\n')
+    assert spool.read(0, 1000) == [b'{"sequence":1}']
+    spool.remove()

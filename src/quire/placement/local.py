@@ -378,7 +378,7 @@ class LocalPlacement:
             self._nursery_pid = os.posix_spawn(
                 sys.executable,
                 arguments,
-                self._config.environment,
+                {**self._config.environment, **_kernelspec_environment()},
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
@@ -511,6 +511,12 @@ def _kernel_environment() -> dict[str, str]:
     tools = str(Path(sys.executable).parent)
     environment["PATH"] = f"{tools}:/usr/local/bin:/usr/bin:/bin"
     return environment
+
+
+def _kernelspec_environment() -> dict[str, str]:
+    """Where the server's user has kernelspecs; runners look there, kernels are not told."""
+    names = ("HOME", "JUPYTER_PATH", "JUPYTER_DATA_DIR")
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def _kernel_user(name: str) -> KernelUser | None:

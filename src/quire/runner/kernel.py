@@ -328,9 +328,10 @@ def start_kernel(name: str, home: KernelHome, start_seconds: float) -> ManagedKe
     if home.user is not None:
         user = {"user": home.user.uid, "group": home.user.gid, "extra_groups": []}
     try:
-        manager.start_kernel(cwd=str(home.working_dir), env=home.kernel_environment(), **user)
+        manager.write_connection_file()  # before the start, or the kernel's user cannot read it
         if home.user is not None:
             os.chown(manager.connection_file, home.user.uid, home.user.gid)
+        manager.start_kernel(cwd=str(home.working_dir), env=home.kernel_environment(), **user)
         kernel = ManagedKernel(name, manager)
     except Exception as error:
         raise KernelNotStarted(f"The kernel {name!r} did not start: {error}") from error

@@ -56,6 +56,7 @@ __all__ = ["main"]
 del sys.modules["debugpy.server"]
 
 _MESSAGE_BYTES = 1 << 16
+_STRAYS_SECONDS = 2.0
 
 # These join the shell that exists when they are imported, so a kernel has to import them itself.
 _NOT_INHERITED = ("matplotlib_inline.backend_inline", "matplotlib_inline")
@@ -150,7 +151,7 @@ class _Nursery:
         self._tell({"forked": number, "pid": pid, "started": started})
 
     def _reap(self) -> None:
-        strays = False
+        gone = []
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -160,11 +161,13 @@ class _Nursery:
                 break
             started = self._runners.pop(pid, None)
             if started is not None:
-                cause = describe_status(status)
-                strays = strays or status != 0
-                self._tell({"exited": pid, "started": started, "cause": cause})
-        if strays:
-            kill_children(keep=list(self._runners))
+                gone.append((pid, started, status))
+        if any(status != 0 for _, _, status in gone):
+            # A runner that did not end by itself has left its kernel's processes to this one. They
+            # go before its end is told, so that a repeated run never meets them.
+            kill_children(keep=list(self._runners), patience_seconds=_STRAYS_SECONDS)
+        for pid, started, status in gone:
+            self._tell({"exited": pid, "started": started, "cause": describe_status(status)})
 
     def _tell(self, message: dict[str, object]) -> None:
         if self._control is None:

@@ -124,16 +124,18 @@ def kill_all(pids: Collection[int]) -> None:
         send_signal(pid, signal.SIGKILL)
 
 
-def kill_children(keep: Collection[int] = ()) -> None:
+def kill_children(keep: Collection[int] = (), *, patience_seconds: float = 10.0) -> bool:
     """Kill all children of this process except ``keep``, and everything that comes from them.
 
-    For a process that adopts orphans. Returns when nothing is left.
+    For a process that adopts orphans. Whether nothing is left; a process that the system itself
+    holds (waiting for a device) may outlast the patience.
     """
     own = os.getpid()
-    while not keep and _reap_all():
-        _kill_strays(own, keep)
-    while keep and _kill_strays(own, keep):
-        pass
+    give_up_at = time.monotonic() + patience_seconds
+    while _kill_strays(own, keep) if keep else _reap_all() and _kill_strays(own, keep):
+        if time.monotonic() > give_up_at:
+            return False
+    return True
 
 
 def _reap_all() -> bool:

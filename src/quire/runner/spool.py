@@ -19,6 +19,7 @@ from typing import Any
 __all__ = ["Spool", "StorageFull", "read_spool", "remove_spool", "spool_folder"]
 
 _FILE = "events.jsonl"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class StorageFull(OSError):
@@ -34,10 +35,18 @@ class Spool:
     """Events of one attempt, appended by one thread and read by another."""
 
     def __init__(self, root: Path | str, attempt_id: int) -> None:
-        """Raises OSError when the folder cannot be made or is another runner's."""
+        """Raises OSError when the folder is another runner's or may not be made.
+
+        A disk that is full already is told by the first :meth:`append`.
+        """
         self._folder = spool_folder(root, attempt_id)
-        os.makedirs(self._folder, mode=0o700)
-        self._file = os.open(self._folder / _FILE, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        self._file: int | None = None
+        try:
+            os.makedirs(self._folder, mode=0o700)
+            self._file = os.open(self._folder / _FILE, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
         self._lock = threading.Lock()
         self._written = 0  # bytes of whole lines in the file
         self._memory = bytearray()  # what came after the disk was full
@@ -56,7 +65,7 @@ class Spool:
             try:
                 self._write(line)
             except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+                if error.errno not in _FULL:
                     raise
                 self._full = True
                 self._memory += line
@@ -64,6 +73,8 @@ class Spool:
             self._written += len(line)
 
     def _write(self, line: bytes) -> None:
+        if self._file is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         view = memoryview(line)
         position = self._written
         while view:
@@ -87,6 +98,7 @@ class Spool:
                 if data and b"\n" not in data:
                     data = bytes(self._memory[start : self._memory.index(b"\n", start) + 1])
                 return _whole_lines(data)
+        assert self._file is not None  # something was written
         data = os.pread(self._file, min(size, written - position), position)
         while b"\n" not in data:
             data += os.pread(self._file, size, position + len(data))
@@ -94,7 +106,8 @@ class Spool:
 
     def remove(self) -> None:
         """Everything is delivered; nothing is left behind."""
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
