@@ -59,9 +59,6 @@ def configure(settings: Mapping[str, Any]) -> None:
         notebook_path, notebook_id, user, workspace_id, cluster_id.
     ``flavour``
         "databricks" or "plain": whose meaning ``display``, ``%run`` and ``%%sh`` have.
-    ``language``
-        The notebook's own language ("python"). In another language each cell without a leading
-        magic counts as one of that language; Python sent to such a kernel starts with ``%python``.
     """
     from IPython import get_ipython
 

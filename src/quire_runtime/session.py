@@ -27,7 +27,6 @@ class Session:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.flavour: str = settings.get("flavour") or "plain"
-        self.language: str = settings.get("language") or "python"
         self.run: dict[str, Any] = dict(settings.get("run") or {})
         self.parameters: dict[str, Any] = dict(settings.get("parameters") or {})
         self.api_url: str | None = settings.get("api_url") or settings.get("server_url")
@@ -51,9 +50,9 @@ class Session:
         return str(self.run.get("notebook_path") or "/")
 
     @property
-    def current_language(self) -> str:
-        """Language of cells that do not say theirs."""
-        return self._inlined[-1][1] if self._inlined else self.language
+    def inlined_language(self) -> str | None:
+        """Language of an inlined notebook's cells that do not say theirs; None when none is."""
+        return self._inlined[-1][1] if self._inlined else None
 
     @property
     def inline_depth(self) -> int:

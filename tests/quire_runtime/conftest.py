@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
+from jupyter_core.utils import ensure_event_loop
 
 from quire.clock import ManualClock
 from quire.store.blobs import BlobStore
@@ -115,6 +118,12 @@ class Kernel:
         assert reply.status == "ok", reply.evalue
         return json.loads(reply.stdout)
 
+    def interrupt(self) -> None:
+        """From any thread, which the manager's own way would leave an event loop to."""
+        provisioner = self.manager.provisioner
+        assert provisioner is not None
+        os.kill(provisioner.pid, signal.SIGINT)  # type: ignore[attr-defined]
+
     def _reply(self, message_id: str) -> dict[str, Any]:
         while True:
             message = self.client.get_shell_msg(timeout=60)
@@ -135,6 +144,8 @@ def starting(folder: Path) -> Iterator[Kernel]:
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+        manager.cleanup_resources()
+        ensure_event_loop().close()  # the blocking client leaves it open
 
 
 @pytest.fixture

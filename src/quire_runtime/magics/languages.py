@@ -29,7 +29,7 @@ def make_languages(shell: Any) -> dict[str, Magic]:
         """Show a text in Markdown."""
         from IPython.display import display
 
-        text = _whole(line, cell)
+        text = _whole(line, cell).strip("\n")
         display({"text/markdown": text, "text/plain": text}, raw=True)  # type: ignore[no-untyped-call]
 
     def skip(line: str, cell: str | None = None) -> None:

@@ -49,7 +49,7 @@ class LeadingMagics:
         return name in self._magics and registered is self._magics[name]
 
     def _in_own_language(self, lines: list[str]) -> list[str]:
-        language = self._session.current_language
+        language = self._session.inlined_language
         if language in LANGUAGES and not lines[0].startswith("%") and "".join(lines).strip():
             return [f"%%{language}\n", *lines]
         return lines
