@@ -104,11 +104,6 @@ class Spool:
             data += os.pread(self._file, size, position + len(data))
         return _whole_lines(data)
 
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether somebody has removed the file: no server will ever ask for these events."""
-        return self._file is not None and os.fstat(self._file).st_nlink == 0
-
     def remove(self) -> None:
         """Everything is delivered; nothing is left behind."""
         if self._file is not None:
