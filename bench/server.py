@@ -23,6 +23,7 @@ __all__ = ["FOLDER", "Client", "ServerProcess", "running_server"]
 FOLDER = "/Shared/bench"
 _ENDED = frozenset({"TERMINATED", "SKIPPED", "INTERNAL_ERROR"})
 _START_SECONDS = 120.0
+_IDLE_SECONDS = 2.0
 
 
 class Client:
@@ -30,6 +31,7 @@ class Client:
 
     def __init__(self, port: int, token: str) -> None:
         self._connection = HTTPConnection("127.0.0.1", port, timeout=120)
+        self._used_at = time.monotonic()
         self._headers = {"Authorization": f"Bearer {token}"}
         self._cookie = {"Cookie": f"quire_session={token}"}
 
@@ -81,8 +83,11 @@ class Client:
         self._connection.close()
 
     def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
+        if time.monotonic() - self._used_at > _IDLE_SECONDS:
+            self._connection.close()  # the server closes idle connections; the next use opens one
         self._connection.request(method, path, body, headers)
         answer = self._connection.getresponse()
+        self._used_at = time.monotonic()
         content = answer.read()
         if answer.status != 200:
             raise RuntimeError(f"{method} {path}: {answer.status} {content[:500]!r}")
