@@ -69,7 +69,15 @@ class Settings:
     kernel_cpu_seconds: int = _setting(0, "CPU seconds limit of a kernel process; 0: none.")
     kernel_processes: int = _setting(0, "Processes the kernel user may have; 0: no limit.")
     kernel_user: str = _setting(
-        "nobody", "User kernels run as when the server is root; empty: the server's own."
+        "nobody",
+        "User kernels run as when the server is root, unless kernel_uid_base gives each a number "
+        "of its own; empty: the server's own.",
+    )
+    kernel_uid_base: int = _setting(
+        1_000_000_000,
+        "When the server is root and kernel_user is not empty, a kernel's user number is this plus "
+        "its runner's process number, so that runs cannot reach each other's files and sockets; "
+        "0: all kernels run as kernel_user.",
     )
     kernel_start_seconds: float = _setting(60.0, "How long a kernel may take to come up.")
 

@@ -25,6 +25,8 @@ def place() -> Iterator[Path]:
 @pytest.fixture
 def server(place: Path) -> Iterator[ServerProcess]:
     server = ServerProcess(place / "data", slots="4")
-    server.start()
-    yield server
-    server.close()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()

@@ -68,7 +68,7 @@ class ServerProcess:
         }
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "quire.cli.main", "serve", "--port", str(self.port)],
+                [Path(sys.executable).with_name("quire"), "serve", "--port", str(self.port)],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -100,7 +100,7 @@ class ServerProcess:
         self.stop()
         self.http.close()
 
-    def ask(self, method: str, path: str, **fields: Any) -> dict[str, Any]:
+    def ask(self, method: str, path: str, /, **fields: Any) -> dict[str, Any]:
         """One call of the API that must succeed."""
         if method == "GET":
             response = self.http.get(path, params=fields)

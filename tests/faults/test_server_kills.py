@@ -80,9 +80,15 @@ class _Load:
 
 
 def _campaign(place: Path, kills: int, seed: int) -> None:
-    chance = random.Random(seed)
-    shared = place / "shared"
     server = ServerProcess(place / "data", slots=str(_CONCURRENT), pool_size="2")
+    try:
+        _kill_again_and_again(server, place / "shared", kills, seed)
+    finally:
+        server.close()
+
+
+def _kill_again_and_again(server: ServerProcess, shared: Path, kills: int, seed: int) -> None:
+    chance = random.Random(seed)
     server.start()
     server.put_notebook("/Shared/marks", _notebook())
     load = _Load(server, shared)
@@ -104,7 +110,6 @@ def _campaign(place: Path, kills: int, seed: int) -> None:
     started = {path.name for path in shared.iterdir()}
     assert started == set(load.runs), "what ran is what the clients were told of"
     print(f"{kills} kills, {len(load.runs)} runs: {dict(outcomes)}")
-    server.close()
 
 
 def wait_for_outcome(server: ServerProcess, run_id: int) -> None:

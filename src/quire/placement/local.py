@@ -131,7 +131,7 @@ class LocalPlacement:
         self._on_departure = on_departure
         self._config = RunnerConfig(
             runtime_root=str(_runtime_root(self._settings.data_dir)),
-            user=_kernel_user(self._settings.kernel_user),
+            user=_kernel_user(self._settings.kernel_user, self._settings.kernel_uid_base),
             environment=_kernel_environment(),
             kernel_start_seconds=self._settings.kernel_start_seconds,
         )
@@ -519,7 +519,7 @@ def _kernelspec_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
-def _kernel_user(name: str) -> KernelUser | None:
+def _kernel_user(name: str, uid_base: int) -> KernelUser | None:
     """Whom kernels run as; None: the server's own user.
 
     Another user only when the server is root, and only one who can read this interpreter and its
@@ -560,4 +560,4 @@ def _kernel_user(name: str) -> KernelUser | None:
             consequence="kernels run as root",
         )
         return None
-    return KernelUser(entry.pw_uid, entry.pw_gid, name, entry.pw_dir)
+    return KernelUser(entry.pw_uid, entry.pw_gid, uid_base)

@@ -40,10 +40,13 @@ def cell_error(index: int, reply: Mapping[str, Any], limits: Limits) -> Ending:
     name = reply.get("ename", "Error")
     value = _ANSI.sub("", reply.get("evalue", ""))
     error = f"{name}: {value}" if value else name
-    message = f"Cell {index + 1} failed: {_shorten(error)}"
-    if name in {"MemoryError", "_ArrayMemoryError"} and limits.memory_bytes:
-        message += f" (The memory limit of a kernel is {limits.memory_bytes // 2**20} MiB.)"
     trace = "\n".join(reply.get("traceback", []))
+    if name in {"MemoryError", "_ArrayMemoryError"}:
+        message = f"Cell {index + 1} ran out of memory: {_shorten(error)}."
+        if limits.memory_bytes:
+            message += f" The memory limit of a kernel is {limits.memory_bytes // 2**20} MiB."
+        return Ending("failed", "out_of_memory", message, error, trace, index)
+    message = f"Cell {index + 1} failed: {_shorten(error)}"
     return Ending("failed", "cell_error", message, error, trace, index)
 
 

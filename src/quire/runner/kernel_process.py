@@ -48,8 +48,13 @@ class KernelUser:
 
     uid: int
     gid: int
-    name: str
-    home: str
+    uid_base: int = 0  # not 0: each kernel has a user and a group number of its own from here on
+
+    def of_runner(self, pid: int) -> KernelUser:
+        """Whom the kernel of one runner runs as."""
+        if not self.uid_base:
+            return self
+        return KernelUser(self.uid_base + pid, self.uid_base + pid)
 
 
 @dataclass(frozen=True)

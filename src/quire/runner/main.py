@@ -126,7 +126,7 @@ class _Runner:
         self._config = config
         self._home = KernelHome(
             home_folder(config.runtime_root, os.getpid(), start_time(os.getpid()) or ""),
-            config.user,
+            config.user.of_runner(os.getpid()) if config.user is not None else None,
             config.environment,
         )
 

@@ -1,4 +1,5 @@
-"""Who looks at a page: a cookie that carries the API token the person signed in with.
+"""Who looks at a page: a cookie that carries the API token the person signed in with, or a program
+that sends its token with each request.
 
 The cookie is the token itself, so revoking the token or its expiry ends the session, and the server
 keeps no second kind of credential. It opens pages alone: the APIs never read it, so a page of
@@ -44,8 +45,10 @@ _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")  # what a cookie can carry once quot
 
 
 def identify(request: Request, tokens: Tokens) -> Principal:
-    """The principal of the session. Raises Unauthenticated."""
-    text = request.cookies.get(COOKIE)
+    """The principal of the session, or of a program's Bearer token. Raises Unauthenticated."""
+    scheme, _, text = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        text = request.cookies.get(COOKIE, "")
     if not text:
         raise MissingCredential
     return tokens.authenticate(text)
