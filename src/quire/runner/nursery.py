@@ -43,6 +43,7 @@ from typing import Any  # noqa: E402
 import ipykernel.debugger  # noqa: E402, F401
 import zmq  # noqa: E402
 
+from quire.runner.kernel_process import prepare_shell  # noqa: E402
 from quire.runner.main import RunnerConfig, become_runner  # noqa: E402
 from quire.runner.processes import (  # noqa: E402
     adopt_orphans,
@@ -189,6 +190,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in _MODULES:
         importlib.import_module(name)
+    prepare_shell()
     _format_an_error()
     for thread in threading.enumerate():
         if thread is not threading.current_thread():
