@@ -69,7 +69,7 @@ class Client:
         )
         return int(answer["run_id"])
 
-    def wait(self, run_id: int, pause_seconds: float = 0.001) -> dict[str, Any]:
+    def wait(self, run_id: int, pause_seconds: float = 0.004) -> dict[str, Any]:
         """Poll until the run is over. Raises RuntimeError unless it succeeded."""
         while True:
             run = self.get("jobs/runs/get", run_id=run_id)

@@ -30,7 +30,7 @@ from typing import Any, Protocol
 import zmq
 
 from quire.runner.channels import Channels
-from quire.runner.kernel_process import KernelSetup, KernelUser, become_kernel
+from quire.runner.kernel_process import LEFT, READY, KernelSetup, KernelUser, become_kernel
 from quire.runner.processes import kill_children, send_signal
 
 __all__ = [
@@ -82,14 +82,15 @@ class Kernel(Protocol):
         ...
 
     def shut_down(self, interrupted: Callable[[], bool]) -> None:
-        """Let the kernel leave by itself for a bounded time, then end all that came from it.
+        """Let the kernel leave by itself for a bounded time; one that does not is killed.
 
-        ``interrupted`` is asked while waiting; True ends the patience.
+        ``interrupted`` is asked while waiting; True ends the patience. On return a notebook can
+        see nothing more of the kernel; :meth:`kill` clears what is left of it.
         """
         ...
 
     def kill(self) -> None:
-        """End the kernel and all that came from it, at once."""
+        """End the kernel and all that came from it, at once. Again is no error."""
         ...
 
 
@@ -131,9 +132,12 @@ class ForkedKernel:
     name = "python3"
     poll_seconds = None
 
-    def __init__(self, pid: int, connection: Mapping[str, Any]) -> None:
+    def __init__(self, pid: int, connection: Mapping[str, Any], ready: int) -> None:
+        """``ready`` is the other end of what :func:`become_kernel` tells its states by."""
         from ipykernel.ipkernel import IPythonKernel
 
+        self._ready = ready
+        self._cleared = False
         self.pid: int | None = pid
         self._child = pid
         self._pidfd = os.pidfd_open(pid)
@@ -167,19 +171,31 @@ class ForkedKernel:
             channels = self.channels
             channels.send(channels.control, "shutdown_request", {"restart": False})
             give_up_at = time.monotonic() + _SHUTDOWN_SECONDS
-            while not self._wait(0.05) and not interrupted() and time.monotonic() < give_up_at:
-                pass
-        self.kill()
+            while not self._has_left(0.05):
+                if interrupted() or time.monotonic() > give_up_at:
+                    self.kill()
+                    return
+
+    def _has_left(self, seconds: float) -> bool:
+        """Whether the kernel says it is done, or has died; looks for so long."""
+        readable = select.select([self._ready, self._pidfd], [], [], seconds)[0]
+        if self._ready in readable and os.read(self._ready, 1) == LEFT:
+            return True
+        return self.has_died()
 
     def _wait(self, seconds: float) -> bool:
         select.select([self._pidfd], [], [], seconds)
         return self.has_died()
 
     def kill(self) -> None:
+        if self._cleared:
+            return
+        self._cleared = True
         if not self.has_died():
             send_signal(self._child, signal.SIGKILL)
             while not self._wait(1.0):
                 pass
+        os.close(self._ready)
         kill_children()
         self.channels.close()
 
@@ -223,12 +239,13 @@ def fork_kernel(
     os.close(ready_of_child)
     try:
         wait(ready)
-        if not os.read(ready, 1):
+        if os.read(ready, 1) != READY:
             os.waitpid(pid, 0)
             raise KernelNotStarted(f"The kernel did not come up.\n{_tail(log_file)}".strip())
-    finally:
+    except BaseException:
         os.close(ready)
-    return ForkedKernel(pid, connection)
+        raise
+    return ForkedKernel(pid, connection, ready)
 
 
 def _write_private(path: Path, text: str, user: KernelUser | None) -> None:
@@ -259,6 +276,7 @@ class ManagedKernel:
         self.pid: int | None = getattr(manager.provisioner, "pid", None)
         self._status: int | None = None
         self._gone = False
+        self._cleared = False
         self.language_info: Mapping[str, Any] = {}
         self.channels = Channels(manager.get_connection_info())
 
@@ -292,11 +310,16 @@ class ManagedKernel:
         if not self.has_died():
             self._manager.request_shutdown()
             give_up_at = time.monotonic() + _SHUTDOWN_SECONDS
-            while not self.has_died() and not interrupted() and time.monotonic() < give_up_at:
+            while not self.has_died():
+                if interrupted() or time.monotonic() > give_up_at:
+                    self.kill()
+                    return
                 time.sleep(0.01)
-        self.kill()
 
     def kill(self) -> None:
+        if self._cleared:
+            return
+        self._cleared = True
         if not self.has_died():
             self._manager.shutdown_kernel(now=True)
         self._manager.cleanup_resources()

@@ -19,6 +19,7 @@ from __future__ import annotations
 import _io
 import asyncio
 import atexit
+import contextlib
 import functools
 import gc
 import io
@@ -44,7 +45,10 @@ from traitlets.config import Config
 
 from quire.runner.processes import die_with_parent
 
-__all__ = ["KernelSetup", "KernelUser", "become_kernel", "prepare_shell"]
+__all__ = ["LEFT", "READY", "KernelSetup", "KernelUser", "become_kernel", "prepare_shell"]
+
+READY = b"k"
+LEFT = b"x"
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,8 @@ def become_kernel(
 ) -> NoReturn:
     """Be a kernel from here to the end of the process. Call in a fresh fork only.
 
-    ``ready`` is a descriptor that gets one byte when the kernel's sockets listen. ``release`` lets
+    ``ready`` is a descriptor that gets one byte when the kernel's sockets listen, and another when
+    all that a notebook can see of the kernel's end is done. ``release`` lets
     go of Python objects that hold the parent's descriptors, which are closed here.
     """
     status = 1
@@ -125,8 +130,7 @@ def become_kernel(
         release()
         _detach_from_parent(setup, parent_pid, ready)
         app = _start_app(setup)
-        os.write(ready, b"k")
-        os.close(ready)
+        os.write(ready, READY)
         app.start()
         status = 0
     except BaseException:  # noqa: BLE001  (whatever it is, the process ends here and says why)
@@ -134,7 +138,7 @@ def become_kernel(
 
         traceback.print_exc(file=sys.__stderr__)
     finally:
-        _leave(status)
+        _leave(status, ready)
 
 
 def _detach_from_parent(setup: KernelSetup, parent_pid: int, ready: int) -> None:
@@ -217,7 +221,7 @@ def _start_app(setup: KernelSetup) -> Any:
     return app
 
 
-def _leave(status: int) -> NoReturn:
+def _leave(status: int, ready: int) -> NoReturn:
     """End like an interpreter does, as far as a notebook can tell."""
     try:
         asyncio.set_event_loop(None)
@@ -228,6 +232,9 @@ def _leave(status: int) -> NoReturn:
     except BaseException:  # noqa: BLE001  (an exit handler's error must not keep the process)
         status = status or 1
     finally:
+        # What is left, the release of its memory, takes the system longer than all of the above.
+        with contextlib.suppress(OSError):
+            os.write(ready, LEFT)
         os._exit(status)
 
 

@@ -248,6 +248,8 @@ class _Attempt:
             self._kernel.shut_down(lambda: self._orders.cancelled or self._orders.dismissed)
         self._emit(EventType.TERMINATED)
         self._reporter.hurry()
+        if self._kernel is not None:
+            self._kernel.kill()
         shutil.rmtree(self._home.folder, ignore_errors=True)
         self._reporter.finish()
         self._spool.remove()

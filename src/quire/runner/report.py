@@ -22,7 +22,7 @@ from quire.runner.spool import Spool
 __all__ = ["Reporter"]
 
 _BATCH_BYTES = 1024 * 1024
-_GATHER_SECONDS = 0.025  # a short run's events go in one request
+_GATHER_SECONDS = 0.06  # a short run's events go in one request
 _LATER_GATHER_SECONDS = 0.1
 _FIRST_RETRY_SECONDS = 0.05
 _LONGEST_RETRY_SECONDS = 2.0
