@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from bench.server import running_server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,7 +44,6 @@ def test_the_demo_runs_its_notebook_both_ways(tmp_path: Path) -> None:
     assert re.findall(r"page        (http://127\.0\.0\.1:[0-9]+/\S+)", done.stdout)
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl: apt-get install curl")
 def test_the_session_of_the_readme_works_as_it_stands(tmp_path: Path) -> None:
     _let_others_through(tmp_path)
     text = (ROOT / "README.md").read_text()

@@ -15,8 +15,6 @@ from tests.render.test_page import display, hostile
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:

@@ -225,8 +225,7 @@ def browser() -> Iterator[Browser]:
     """A real Chromium; closed early, since its driver runs an event loop in this thread."""
     names = ("chromium", "chromium-browser", "google-chrome")
     executable = next((found for name in names if (found := shutil.which(name))), None)
-    if executable is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    assert executable is not None, "make install brings Chromium: apt-get install chromium"
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=executable, args=arguments)

@@ -7,7 +7,6 @@ Only the host and the ids are filled in, and the tasks are notebooks. ``--netrc`
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +16,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.acceptance.databricks.conftest import SOURCE, RunningServer, wait_for_end
-
-pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
 Curl = Callable[..., Any]
 PATH = "/Users/admin/my-notebook"
