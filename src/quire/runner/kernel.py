@@ -31,7 +31,7 @@ import zmq
 
 from quire.runner.channels import Channels
 from quire.runner.kernel_process import LEFT, READY, KernelSetup, KernelUser, become_kernel
-from quire.runner.processes import kill_children, send_signal
+from quire.runner.processes import descendants, kill_children, send_signal
 
 __all__ = [
     "ForkedKernel",
@@ -175,6 +175,8 @@ class ForkedKernel:
                 if interrupted() or time.monotonic() > give_up_at:
                     self.kill()
                     return
+            if descendants(os.getpid()) - {self._child}:
+                self.kill()
 
     def _has_left(self, seconds: float) -> bool:
         """Whether the kernel says it is done, or has died; looks for so long."""
