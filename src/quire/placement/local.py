@@ -248,17 +248,25 @@ class LocalPlacement:
         os.eventfd_write(self._wake, 1)
 
     def _watch(self) -> None:
-        while True:
+        while not self._closing:
+            try:
+                self._look()
+            except Exception:  # noqa: BLE001 - a defect in one look must not end the watch
+                _LOG.exception("placement.failed")
+                time.sleep(_SHORTEST_RESTART_SECONDS)
+
+    def _look(self) -> None:
+        """Refill the pool, wait for something to happen, and take it in."""
+        with self._lock:
+            if self._closing:
+                return
+            timeout = self._refill()
+        departures = []
+        for key, _ in self._selector.select(timeout):
             with self._lock:
-                if self._closing:
-                    return
-                timeout = self._refill()
-            departures = []
-            for key, _ in self._selector.select(timeout):
-                with self._lock:
-                    departures += self._handle(key)
-            for departure in departures:
-                self._report(departure)
+                departures += self._handle(key)
+        for departure in departures:
+            self._report(departure)
 
     def _handle(self, key: selectors.SelectorKey) -> list[Departure]:
         if self._selector.get_map().get(key.fd) is not key:
