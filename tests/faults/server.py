@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -38,14 +40,24 @@ def notebook_of(*cells: str) -> str:
     return "# Databricks notebook source\n" + separator.join(cells) + "\n"
 
 
+def _free_port() -> int:
+    """A port outside the range from which the system gives ports to whoever asks.
+
+    A server that is down for a moment must find its port free when it comes back.
+    """
+    for port in random.sample(range(20_000, 30_000), 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
+
+
 class ServerProcess:
     """``quire serve`` on a data directory, started again after each kill on the same port."""
 
     def __init__(self, data_dir: Path, **settings: str) -> None:
         self.data_dir = data_dir
         self.log = data_dir.parent / f"{data_dir.name}.log"
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._settings = {f"QUIRE_{name.upper()}": value for name, value in settings.items()}
         self._process: subprocess.Popen[bytes] | None = None

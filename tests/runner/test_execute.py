@@ -190,6 +190,22 @@ print(a.stdout.readline().strip(), subprocess.Popen(["sleep", "600"]).pid)"""
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
+def test_what_forks_print_is_output_and_no_port_is_open_for_it(bench: Bench) -> None:
+    code = """import os, psutil
+if os.fork() == 0:
+    print("from the fork", flush=True)
+    os._exit(0)
+os.wait()"""
+    listening = "[c for c in psutil.Process().net_connections('inet') if c.status == 'LISTEN']"
+    # What a fork prints takes a way of its own and may come with a later cell.
+    run = bench.run(make_notebook(code, f"print({listening})", "import time; time.sleep(0.3)"))
+    assert run.outcome == ("success", "completed")
+    assert sorted("".join(run.text(index) for index in range(3)).splitlines()) == [
+        "[]",
+        "from the fork",
+    ]
+
+
 def test_exit_handlers_run_and_files_are_written(bench: Bench, tmp_path: Path) -> None:
     folder = bench.folder / "written"
     folder.mkdir()

@@ -36,12 +36,15 @@ from typing import Any, NoReturn
 
 import matplotlib
 import numpy
+import zmq
 from ipykernel.compiler import XCachingCompiler
+from ipykernel.iostream import IOPubThread
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.profiledir import ProfileDir
 from traitlets.config import Config
+from zmq.eventloop.zmqstream import ZMQStream
 
 from quire.runner.processes import die_with_parent
 
@@ -89,6 +92,31 @@ class _Kernel(IPythonKernel):
         """The runner ends what is left, and needs no pauses to find it."""
 
 
+class _OutputThread(IOPubThread):
+    """ipykernel's output thread, with a socket file where it has an open port.
+
+    What a notebook's forks print comes in there. A port of the machine would be anybody's to write
+    to, and might be the one a server is about to come back to.
+    """
+
+    address = ""
+
+    def _setup_pipe_in(self) -> None:
+        self._pipe_uuid = os.urandom(16)
+        pipe_in = self.socket.context.socket(zmq.PULL)
+        pipe_in.linger = 0
+        pipe_in.bind(self.address)
+        self._pipe_in = ZMQStream(pipe_in, self.io_loop)
+        self._pipe_in.on_recv(self._handle_pipe_msg)
+
+    def _setup_pipe_out(self) -> tuple[Any, Any]:
+        context: Any = zmq.Context()  # that of the process this one was forked from is not ours
+        pipe_out = context.socket(zmq.PUSH)
+        pipe_out.linger = 3000
+        pipe_out.connect(self.address)
+        return context, pipe_out
+
+
 class _KernelApp(IPKernelApp):
     """ipykernel's application, without command line, configuration files and heartbeat."""
 
@@ -107,13 +135,16 @@ class _KernelApp(IPKernelApp):
         """Nobody listens to it."""
 
     def init_iopub(self, context: Any) -> None:
-        # Output that the runner has not taken yet waits in the kernel and is never dropped.
-        context.sockopts[_SNDHWM] = 0
-        super().init_iopub(context)  # type: ignore[no-untyped-call]
-        del context.sockopts[_SNDHWM]
-
-
-_SNDHWM = 23  # zmq.SNDHWM
+        socket = context.socket(zmq.XPUB)
+        socket.linger = 1000
+        socket.sndhwm = 0  # what the runner has not taken yet waits here and is never dropped
+        self.iopub_port = self._bind_socket(socket, self.iopub_port)  # type: ignore[no-untyped-call]
+        self.configure_tornado_logger()  # type: ignore[no-untyped-call]
+        _OutputThread.address = f"ipc://{self.ip}-forks"
+        thread: Any = _OutputThread(socket, pipe=True, session=self.session)  # type: ignore[no-untyped-call]
+        thread.start()
+        self.iopub_thread = thread
+        self.iopub_socket = self.iopub_thread.background_socket
 
 
 def become_kernel(

@@ -18,7 +18,13 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event, insert, update
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    PendingRollbackError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import PoolProxiedConnection
 
 from quire.errors import Unavailable
@@ -62,11 +68,13 @@ class Database:
         """One transaction. Raises Unavailable when the database is away."""
         callbacks: list[Callable[[], None]] = []
         with _translated(), self._writer.begin() as connection:
-            connection.info[_AFTER_COMMIT] = callbacks
+            info = connection.info
+            info[_AFTER_COMMIT] = callbacks
             try:
                 yield connection
             finally:
-                del connection.info[_AFTER_COMMIT]
+                # Asked for anew, a connection that was lost would try to come back instead.
+                del info[_AFTER_COMMIT]
         for callback in dict.fromkeys(callbacks):
             callback()
 
@@ -125,6 +133,12 @@ def _translated() -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError) as error:
         raise Unavailable(f"The database does not answer: {error.orig}") from error
+    except (PendingRollbackError, PoolTimeout) as error:
+        raise Unavailable(f"The database does not answer: {error}") from error
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise Unavailable(f"The database has gone away: {error.orig}") from error
 
 
 def _with_driver(url: str) -> str:
