@@ -5,6 +5,15 @@ from datetime import UTC, datetime
 
 import pytest
 
+from quire.compute.models import (
+    AutoScale,
+    ClusterSpec,
+    Compute,
+    InitScript,
+    Library,
+    LibraryKind,
+    ScriptKind,
+)
 from quire.engine.codec import definition_from_json, definition_to_json
 from quire.engine.models import (
     Isolation,
@@ -41,6 +50,29 @@ _FULL = JobDefinition(
     ),
     isolation=Isolation.IN_PLACE,
     environment={"A": "b"},
+    compute=Compute(
+        new_cluster=ClusterSpec(
+            name="nightly",
+            autoscale=AutoScale(1, 4),
+            spark_conf={"spark.ui.enabled": "false"},
+            environment={"A": "b"},
+            init_scripts=(InitScript(ScriptKind.FILES, "/init.sh"),),
+            log_destination="/logs",
+            driver_memory_bytes=1 << 30,
+            autotermination_seconds=600,
+            tags={"team": "a"},
+            labels=("default",),
+            libraries=(Library(LibraryKind.JAR, "/a.jar"),),
+            vendor={"databricks": {"node_type_id": "i3.xlarge"}},
+            notices=("no such zone here",),
+        ),
+        libraries=(
+            Library(LibraryKind.PYPI, "attrs==25.1", repository="https://index.example/simple"),
+            Library(LibraryKind.MAVEN, "g:a:1", exclusions=("x:y",)),
+        ),
+        session_tag="shared",
+        environment="science",
+    ),
     notices=("no such machine here",),
     vendor={"databricks": {"new_cluster": {"num_workers": 3}}},
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from quire.compute.codec import compute_from_json, compute_to_json
 from quire.engine.models import (
     Isolation,
     JobDefinition,
@@ -61,6 +62,7 @@ def definition_to_json(definition: JobDefinition) -> dict[str, Any]:
         },
         "isolation": definition.isolation,
         "environment": dict(definition.environment),
+        "compute": compute_to_json(definition.compute) if definition.compute else None,
         "notices": list(definition.notices),
         "vendor": dict(definition.vendor),
     }
@@ -89,6 +91,7 @@ def definition_from_json(value: Mapping[str, Any]) -> JobDefinition:
         notifications=_policy(value["notifications"]),
         isolation=Isolation(value["isolation"]),
         environment=value["environment"],
+        compute=compute_from_json(compute) if (compute := value["compute"]) else None,
         notices=tuple(value["notices"]),
         vendor=value["vendor"],
     )

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from quire.compute.models import Compute
 from quire.engine.states import ACTIVE, Cause, Outcome, State
 from quire.ids import AttemptId, JobId, PrincipalId, RunId
 
@@ -147,6 +148,7 @@ class JobDefinition:
     notifications: NotificationPolicy = field(default_factory=NotificationPolicy)
     isolation: Isolation = Isolation.SNAPSHOT
     environment: Mapping[str, str] = field(default_factory=dict)  # variables of the kernel
+    compute: Compute | None = None  # None: a local kernel; Spark, if asked for, is the shared one
     notices: tuple[str, ...] = ()  # what was asked for and cannot be honoured; shown with the run
     vendor: Vendor = field(default_factory=dict)
 
