@@ -61,6 +61,9 @@ class Cause(StrEnum):
     LEASE_EXPIRED = "lease_expired"  # the runner was not heard of in time
     STORAGE_FAILED = "storage_failed"  # results could not be stored
     OVERLAP = "overlap"  # the job had as many active runs as it allows
+    CLUSTER_FAILED = "cluster_failed"  # its cluster is missing, could not be started, or ended
+    DRIVER_LOST = "driver_lost"  # the Spark driver it worked with died
+    LIBRARY_FAILED = "library_failed"  # a library it needs could not be installed
     UNSUPPORTED = "unsupported"  # asks for something this server does not run
     AWAITING_RETRY = "awaiting_retry"  # queued again until its retry interval is over
     AWAITING_SLOT = "awaiting_slot"  # queued because the server, or its job, is full
