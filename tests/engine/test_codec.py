@@ -17,14 +17,20 @@ from quire.compute.models import (
 from quire.engine.codec import definition_from_json, definition_to_json
 from quire.engine.models import (
     Isolation,
+    JarTask,
     JobDefinition,
     NotebookTask,
     NotificationEvent,
     NotificationPolicy,
     NotificationTarget,
     Overlap,
+    PythonFileTask,
     Schedule,
+    ShellTask,
+    SqlTask,
+    SubmitTask,
     TargetKind,
+    Task,
 )
 
 _FULL = JobDefinition(
@@ -84,3 +90,21 @@ _FULL = JobDefinition(
 def test_a_definition_survives_storage(definition: JobDefinition) -> None:
     stored = json.loads(json.dumps(definition_to_json(definition)))
     assert definition_from_json(stored) == definition
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        NotebookTask("/n", parameters={"a": [1, {"b": None}]}),
+        PythonFileTask("dbfs:/jobs/a.py", ("--day", "")),
+        JarTask("org.example.Main", ("1",), jar="dbfs:/a.jar"),
+        SubmitTask(("--class", "org.example.Main", "dbfs:/a.jar")),
+        SqlTask(text="SELECT 1", parameters={"a": "1"}),
+        SqlTask(path="/q.sql"),
+        ShellTask(("bash", "-c", "exit 0"), {"A": "b"}),
+    ],
+    ids=lambda task: task.kind,
+)
+def test_every_kind_of_task_survives_storage(task: Task) -> None:
+    stored = json.loads(json.dumps(definition_to_json(JobDefinition(task=task))))
+    assert definition_from_json(stored).task == task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -10,30 +11,26 @@ from quire.compute.codec import compute_from_json, compute_to_json
 from quire.engine.models import (
     Isolation,
     JobDefinition,
-    NotebookTask,
     NotificationEvent,
     NotificationPolicy,
     NotificationTarget,
     Overlap,
     Schedule,
     TargetKind,
+    Task,
+    TaskKind,
 )
+from quire.engine.tasks import TASK_TYPES
 
-__all__ = ["definition_from_json", "definition_to_json"]
+__all__ = ["definition_from_json", "definition_to_json", "task_from_json", "task_to_json"]
 
 
 def definition_to_json(definition: JobDefinition) -> dict[str, Any]:
     """The definition as a JSON object; :func:`definition_from_json` reads it back unchanged."""
-    task = definition.task
     schedule = definition.schedule
     policy = definition.notifications
     return {
-        "task": {
-            "kind": "notebook",
-            "path": task.path,
-            "revision_at": task.revision_at.isoformat() if task.revision_at else None,
-            "parameters": dict(task.parameters),
-        },
+        "task": task_to_json(definition.task),
         "name": definition.name,
         "timeout_seconds": definition.timeout_seconds,
         "max_retries": definition.max_retries,
@@ -70,16 +67,9 @@ def definition_to_json(definition: JobDefinition) -> dict[str, Any]:
 
 def definition_from_json(value: Mapping[str, Any]) -> JobDefinition:
     """The definition that :func:`definition_to_json` made this of."""
-    task = value["task"]
     schedule = value["schedule"]
     return JobDefinition(
-        task=NotebookTask(
-            path=task["path"],
-            revision_at=(
-                datetime.fromisoformat(task["revision_at"]) if task["revision_at"] else None
-            ),
-            parameters=task["parameters"],
-        ),
+        task=task_from_json(value["task"]),
         name=value["name"],
         timeout_seconds=value["timeout_seconds"],
         max_retries=value["max_retries"],
@@ -95,6 +85,35 @@ def definition_from_json(value: Mapping[str, Any]) -> JobDefinition:
         notices=tuple(value["notices"]),
         vendor=value["vendor"],
     )
+
+
+def task_to_json(task: Task) -> dict[str, Any]:
+    """The task as a JSON object: its kind and its fields."""
+    plain = {each.name: _plain(getattr(task, each.name)) for each in fields(task)}
+    return {"kind": task.kind, **plain}
+
+
+def task_from_json(value: Mapping[str, Any]) -> Task:
+    """The task that :func:`task_to_json` made this of."""
+    given: dict[str, Any] = {
+        name: tuple(each) if isinstance(each, list) else each
+        for name, each in value.items()
+        if name != "kind"
+    }
+    if given.get("revision_at"):
+        given["revision_at"] = datetime.fromisoformat(given["revision_at"])
+    return TASK_TYPES[TaskKind(value["kind"])](**given)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case datetime():
+            return value.isoformat()
+        case Mapping():
+            return dict(value)
+        case tuple():
+            return list(value)
+    return value
 
 
 def _policy(value: Mapping[str, Any]) -> NotificationPolicy:

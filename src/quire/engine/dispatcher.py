@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import Connection
 
 from quire.clock import Clock
-from quire.engine.models import Attempt, Overlap, Parameters, Run
+from quire.engine.models import Attempt, NotebookTask, Overlap, Parameters, Run
 from quire.engine.states import Cause, Outcome, State
 from quire.engine.transitions import Transitions
 from quire.errors import NotFound, QuireError, Unavailable
@@ -150,6 +150,9 @@ class Dispatcher:
         parts = self._parts
         run, attempt = view.run, view.attempt
         task = run.definition.task
+        if not isinstance(task, NotebookTask):
+            self._end(view, Cause.UNSUPPORTED, f"Tasks of kind {task.kind} are not run yet.")
+            return None
         try:
             actor = parts.principals.get(run.creator_id)
             node, notebook = parts.workspace.read_notebook(actor, task.path, at=task.revision_at)
@@ -193,7 +196,7 @@ class Dispatcher:
             report_token=issue(RunTokenUse.REPORT, run.id, attempt.id, actor.id),
             spool_root=str(settings.spool_dir),
             notebook=notebook,
-            notebook_path=definition.task.path,
+            notebook_path=definition.task.label,
             flavour=flavour,
             parameters=dict(parameters),
             environment=dict(definition.environment),
@@ -206,7 +209,7 @@ class Dispatcher:
                     "root_run_id": run.id,
                     "job_id": run.job_id,
                     "job_name": definition.name,
-                    "notebook_path": definition.task.path,
+                    "notebook_path": definition.task.label,
                     "user": actor.name,
                     "workspace_id": settings.workspace_id,
                 },

@@ -14,11 +14,25 @@ from typing import Any
 
 from quire.compute.models import Compute
 from quire.engine.states import ACTIVE, Cause, Outcome, State
+from quire.engine.tasks import (
+    Arguments,
+    JarTask,
+    NotebookTask,
+    Parameters,
+    PythonFileTask,
+    ShellTask,
+    SqlTask,
+    SubmitTask,
+    Task,
+    TaskKind,
+)
 from quire.ids import AttemptId, JobId, PrincipalId, RunId
 
 __all__ = [
+    "Arguments",
     "Attempt",
     "Isolation",
+    "JarTask",
     "Job",
     "JobDefinition",
     "NotebookTask",
@@ -27,17 +41,20 @@ __all__ = [
     "NotificationTarget",
     "Overlap",
     "Parameters",
+    "PythonFileTask",
     "Run",
     "RunKind",
     "RunRequest",
     "Schedule",
+    "ShellTask",
+    "SqlTask",
+    "SubmitTask",
     "TargetKind",
+    "Task",
+    "TaskKind",
     "Trigger",
     "Vendor",
 ]
-
-Parameters = Mapping[str, Any]
-"""Parameter name to JSON value."""
 
 Vendor = Mapping[str, Any]
 """Dialect name to whatever that dialect wants to find again."""
@@ -124,19 +141,10 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class NotebookTask:
-    """Run a notebook of the workspace."""
-
-    path: str  # absolute workspace path, read when the run starts
-    revision_at: datetime | None = None  # the newest revision not later than this
-    parameters: Parameters = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class JobDefinition:
     """What to run and under which rules; saved as a job, or given for one run."""
 
-    task: NotebookTask
+    task: Task
     name: str = "Untitled"
     timeout_seconds: float | None = None
     max_retries: int = 0  # -1: without end
@@ -173,6 +181,7 @@ class RunRequest:
     job_id: JobId | None = None
     definition: JobDefinition | None = None
     parameters: Parameters = field(default_factory=dict)  # over the task's own, key by key
+    arguments: Arguments = field(default_factory=dict)  # in place of the task's own
     name: str | None = None
     kind: RunKind = RunKind.ONE_TIME
     trigger: Trigger = Trigger.REQUEST

@@ -13,6 +13,7 @@ from quire.clock import Clock
 from quire.engine.models import JobDefinition, Overlap, Run, RunKind, RunRequest
 from quire.engine.quota import Quota
 from quire.engine.states import State
+from quire.engine.tasks import with_arguments
 from quire.engine.transitions import JOB_COUNTER, RUN_COUNTER, Transitions
 from quire.errors import InvalidState, NotFound
 from quire.identity.principals import Principal
@@ -169,7 +170,8 @@ class Runs:
             raise NotFound("run", attempt_id)
         if actor.is_admin or view.run.creator_id == actor.id:
             return view
-        if self._may_see_notebook(actor, view.run.definition.task.path):
+        path = view.run.definition.task.workspace_path
+        if path is not None and self._may_see_notebook(actor, path):
             return view
         raise NotFound("run", attempt_id)
 
@@ -201,7 +203,11 @@ def create_run(
         name=request.name or definition.name,
         creator_id=actor.id,
         creator_name=actor.name,
-        definition=replace(definition, name=request.name or definition.name),
+        definition=replace(
+            definition,
+            name=request.name or definition.name,
+            task=with_arguments(definition.task, request.arguments),
+        ),
         parameters=request.parameters,
         state=state,
         outcome=None,

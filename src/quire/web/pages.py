@@ -224,7 +224,7 @@ class Pages:
     def _download_notebook(self, request: Request, actor: Principal) -> Response:
         view = self._view(request, actor)
         text = json.dumps(self._services.results.notebook(view), indent=1, ensure_ascii=False)
-        name = view.run.definition.task.path.rpartition("/")[2] or "notebook"
+        name = view.run.definition.task.label.rpartition("/")[2] or "notebook"
         response = _content(text, "application/x-ipynb+json", _PLAIN_POLICY)
         response.headers["Content-Disposition"] = (
             f'attachment; filename="run-{view.attempt.id}.ipynb"; '

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from quire.dialects.databricks import wire
+from quire.dialects.databricks.mapping_tasks import described_task, task_of
 from quire.dialects.databricks.states import describe_state
+from quire.dialects.databricks.times import milliseconds, moment
 from quire.engine import cron
 from quire.engine.models import (
     Attempt,
     Job,
     JobDefinition,
-    NotebookTask,
     NotificationEvent,
     NotificationPolicy,
     NotificationTarget,
@@ -85,7 +86,6 @@ _OBJECT_TYPES = {
     NodeKind.FILE: "FILE",
 }
 _LANGUAGES = {"python": "PYTHON", "sql": "SQL", "scala": "SCALA", "r": "R"}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Fields of new_cluster that change nothing for a notebook on this machine. Those that are only a
 # label or a hint about somebody else's machines (tags, attributes of a cloud) are not worth a word.
@@ -155,12 +155,7 @@ def stored_settings(definition: JobDefinition) -> dict[str, Any]:
     own = definition.vendor.get(DIALECT)
     if own is not None:
         return dict(own["settings"])
-    task: dict[str, Any] = {"notebook_path": definition.task.path}
-    if definition.task.parameters:
-        task["base_parameters"] = {
-            key: str(value) for key, value in definition.task.parameters.items()
-        }
-    settings: dict[str, Any] = {"name": definition.name, "notebook_task": task}
+    settings: dict[str, Any] = {"name": definition.name, **described_task(definition.task)}
     if definition.timeout_seconds:
         settings["timeout_seconds"] = int(definition.timeout_seconds)
     if definition.max_retries:
@@ -184,16 +179,10 @@ def _definition(
     max_concurrent_runs: int,
     job_parameters: Mapping[str, str],
 ) -> JobDefinition:
-    task = settings.notebook_task
-    assert task is not None, "only checked settings with a notebook become definitions"
     queue = settings.queue is not None and settings.queue.enabled
     cluster = settings.new_cluster
     return JobDefinition(
-        task=NotebookTask(
-            path=wire.workspace_path(task.notebook_path),
-            revision_at=moment(task.revision_timestamp) if task.revision_timestamp else None,
-            parameters={**(task.base_parameters or {}), **job_parameters},
-        ),
+        task=task_of(settings, job_parameters),
         name=name,
         timeout_seconds=float(settings.timeout_seconds) if settings.timeout_seconds else None,
         max_retries=settings.max_retries or 0,
@@ -318,7 +307,7 @@ def describe_run(view: RunView, root: str) -> dict[str, Any]:
             overlap=definition.overlap,
             notices=definition.notices,
         ),
-        "task": {"notebook_task": settings["notebook_task"]},
+        "task": {name: settings[name] for name in wire.TASK_FIELDS if name in settings},
         "cluster_spec": {
             name: settings[name]
             for name in ("existing_cluster_id", "new_cluster", "libraries")
@@ -396,19 +385,6 @@ def webhook_message(notice: Notice) -> dict[str, Any]:
     if notice.attempt_id is not None:
         message["run"] = {"run_id": str(notice.attempt_id)}
     return message
-
-
-def milliseconds(at: datetime) -> int:
-    """Milliseconds since the epoch."""
-    return (at - _EPOCH) // _MILLISECOND
-
-
-def moment(value: int) -> datetime:
-    """The moment that many milliseconds after the epoch."""
-    return _EPOCH + value * _MILLISECOND
-
-
-_MILLISECOND = datetime.resolution * 1000
 
 
 def _durations(attempt: Attempt) -> dict[str, int]:
@@ -497,7 +473,7 @@ def _reference(
         "job.trigger.type": _TRIGGERS[run.trigger].lower(),
         "task.run_id": attempt.id,
         "task.execution_count": attempt.number + 1,
-        "task.notebook_path": run.definition.task.path,
+        "task.notebook_path": run.definition.task.workspace_path,
         "workspace.id": workspace_id or None,
         "workspace.url": workspace_url or None,
     }

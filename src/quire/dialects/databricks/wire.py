@@ -728,6 +728,21 @@ def workspace_path(path: str) -> str:
     return path.rstrip("/") or "/"
 
 
+def file_location(uri: str) -> str:
+    """Where a file lies that this vendor's clients name in one of their ways.
+
+    ``dbfs:/...`` for the file store, else an absolute path of the workspace; what is neither stays
+    as it is (:func:`check_location` refuses it).
+    """
+    path = re.sub("/{2,}", "/", uri.removeprefix("file:")) if uri.startswith("file:") else uri
+    for prefix in ("dbfs:/", "/dbfs/"):
+        if path.startswith(prefix):
+            return "dbfs:/" + re.sub("/{2,}", "/", path.removeprefix(prefix)).lstrip("/")
+    if uri.startswith("/") or path.startswith("/Workspace/"):
+        return workspace_path(path)
+    return uri
+
+
 def drop_nulls(value: Any) -> Any:
     """The value without fields that are null: to this vendor, null is the same as absent."""
     if isinstance(value, dict):

@@ -12,8 +12,9 @@ from quire.dialects.databricks.routes.jobs import (
     idempotency_token,
     token_of_deleted_run,
 )
-from quire.engine.models import RunKind, RunRequest
+from quire.engine.models import NotebookTask, RunKind, RunRequest
 from quire.engine.runs import RunFilter
+from quire.errors import InvalidValue
 from quire.ids import AttemptId, JobId
 from quire.render.page import render_html
 from quire.workspace.formats import databricks_html
@@ -68,7 +69,10 @@ def endpoints(services: Services) -> list[Endpoint]:
         view = runs.get(call.principal, AttemptId(query.run_id))
         if query.views_to_export == "DASHBOARDS":
             return {"views": []}
-        name = view.run.definition.task.path.rpartition("/")[2]
+        task = view.run.definition.task
+        if not isinstance(task, NotebookTask):
+            raise InvalidValue("run_id", f"run {query.run_id} ran no notebook; it has no export.")
+        name = task.path.rpartition("/")[2]
         notebook = services.results.notebook(view)
         page = databricks_html.write(notebook, name, render_html).decode()
         return {"views": [{"content": page, "name": name, "type": "NOTEBOOK"}]}
