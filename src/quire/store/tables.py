@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Dialect,
     ForeignKey,
@@ -30,7 +31,13 @@ from sqlalchemy.types import TypeDecorator
 
 __all__ = [
     "Moment",
+    "attachments",
     "attempts",
+    "cluster_events",
+    "cluster_grants",
+    "cluster_labels",
+    "cluster_uses",
+    "clusters",
     "counters",
     "deliveries",
     "destinations",
@@ -42,6 +49,7 @@ __all__ = [
     "metadata",
     "nodes",
     "principals",
+    "publications",
     "revisions",
     "run_creations",
     "runs",
@@ -135,6 +143,7 @@ nodes = Table(
     "nodes",
     metadata,
     Column("id", Id, primary_key=True),
+    Column("uid", String(32), nullable=False, unique=True),  # UUID, hexadecimal
     Column("parent_id", ForeignKey("nodes.id"), index=True),
     Column("kind", String(16), nullable=False),  # folder, notebook, file
     Column("path", Text, nullable=False),  # absolute; "/" is the root
@@ -145,6 +154,7 @@ nodes = Table(
     Column("owner_id", ForeignKey("principals.id")),
     Column("revision", Integer, nullable=False, server_default="0"),  # newest revision's number
     Column("size", BigInteger),  # files: bytes
+    Column("public_right", String(16)),  # what everybody with an account may do: editor, viewer
     Column("created_at", Moment, nullable=False),
     Column("modified_at", Moment, nullable=False),
 )
@@ -165,6 +175,32 @@ grants = Table(
     Column("node_id", ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True),
     Column("principal_id", ForeignKey("principals.id", ondelete="CASCADE"), primary_key=True),
     Column("right", String(16), nullable=False),  # owner, editor, viewer
+)
+
+attachments = Table(
+    "attachments",
+    metadata,
+    Column("node_id", ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True),
+    Column("path_digest", LargeBinary(32), primary_key=True),  # SHA-256, as that of nodes
+    Column("path", Text, nullable=False),  # relative, such as "data/a.csv"
+    Column("is_folder", Boolean, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("digest", LargeBinary(32)),  # SHA-256 of the content; None for folders
+    Column("blob_key", Text),  # None for folders
+    Column("modified_at", Moment, nullable=False),
+)
+
+publications = Table(
+    "publications",
+    metadata,
+    Column("id", String(32), primary_key=True),  # UUID, hexadecimal
+    Column("node_id", ForeignKey("nodes.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("options", Json, nullable=False),
+    Column("blob_key", Text, nullable=False),  # the notebook as it was published
+    Column("run_id", BigInteger),  # whose outputs it shows; None: those the notebook had
+    Column("creator_id", ForeignKey("principals.id")),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
 )
 
 jobs = Table(
@@ -312,5 +348,88 @@ deliveries = Table(
         "due_at",
         sqlite_where=text("due_at IS NOT NULL"),
         postgresql_where=text("due_at IS NOT NULL"),
+    ),
+)
+
+_UP = "state NOT IN ('terminated', 'error')"
+
+clusters = Table(
+    "clusters",
+    metadata,
+    Column("id", String(32), primary_key=True),  # MMDD-HHMMSS-xxxxxxxx
+    Column("number", BigInteger, nullable=False, unique=True),
+    Column("spec", Json, nullable=False),
+    Column("source", String(16), nullable=False),  # request, job, shared
+    Column("state", String(16), nullable=False),
+    Column("cause", String(32)),
+    Column("message", Text, nullable=False, server_default=""),
+    Column("owner_id", ForeignKey("principals.id")),
+    Column("run_id", BigInteger),
+    Column("attempt_id", BigInteger, unique=True),  # of a cluster made for one attempt
+    Column("idempotency_token", String(255), unique=True),
+    Column("host", Text),  # where its processes are
+    Column("driver_state", String(16), nullable=False),
+    Column("driver_folder", Text),
+    Column("driver_pid", Integer),
+    Column("driver_started", Text),
+    Column("driver_started_at", Moment),
+    Column("wants_spark", Boolean, nullable=False),
+    Column("generation", Integer, nullable=False, server_default="0"),
+    Column("worker_count", Integer, nullable=False, server_default="0"),
+    Column("created_at", Moment, nullable=False),
+    Column("state_changed_at", Moment, nullable=False),
+    Column("started_at", Moment),
+    Column("terminated_at", Moment),
+    Column("last_activity_at", Moment, nullable=False),
+    Column("pinned_at", Moment),
+    Column("removed_at", Moment),
+    Index("ix_clusters_up", "state", sqlite_where=text(_UP), postgresql_where=text(_UP)),
+)
+
+cluster_labels = Table(
+    "cluster_labels",
+    metadata,
+    Column("label", String(255), primary_key=True),
+    Column("cluster_id", ForeignKey("clusters.id", ondelete="CASCADE"), nullable=False, index=True),
+)
+
+cluster_grants = Table(
+    "cluster_grants",
+    metadata,
+    Column("cluster_id", ForeignKey("clusters.id", ondelete="CASCADE"), primary_key=True),
+    Column("principal_id", ForeignKey("principals.id", ondelete="CASCADE"), primary_key=True),
+    Column("right", String(16), nullable=False),  # attach, restart, manage
+)
+
+cluster_events = Table(
+    "cluster_events",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("cluster_id", ForeignKey("clusters.id", ondelete="CASCADE"), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("details", Json, nullable=False),
+    Index("ix_cluster_events_cluster_id", "cluster_id", "id"),
+)
+
+_IN_USE = "released_at IS NULL"
+
+cluster_uses = Table(
+    "cluster_uses",
+    metadata,
+    Column("attempt_id", ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True),
+    Column("cluster_id", ForeignKey("clusters.id", ondelete="CASCADE"), nullable=False),
+    Column("session_key", String(64)),  # names the Spark session that it shares
+    Column("generation", Integer),  # the driver it was told of; None: not told of any
+    Column("cause", String(32)),  # why its compute failed
+    Column("message", Text, nullable=False, server_default=""),
+    Column("notices", Json, nullable=False),
+    Column("attached_at", Moment, nullable=False),
+    Column("released_at", Moment),
+    Index(
+        "ix_cluster_uses_cluster_id",
+        "cluster_id",
+        sqlite_where=text(_IN_USE),
+        postgresql_where=text(_IN_USE),
     ),
 )

@@ -140,6 +140,7 @@ def upgrade() -> None:
     op.create_table(
         "nodes",
         sa.Column("id", _ID, nullable=False),
+        sa.Column("uid", sa.String(length=32), nullable=False),
         sa.Column("parent_id", _ID, nullable=True),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
@@ -149,12 +150,14 @@ def upgrade() -> None:
         sa.Column("owner_id", _ID, nullable=True),
         sa.Column("revision", sa.Integer(), server_default="0", nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=True),
+        sa.Column("public_right", sa.String(length=16), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("modified_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["owner_id"], ["principals.id"], name=op.f("fk_nodes_owner_id")),
         sa.ForeignKeyConstraint(["parent_id"], ["nodes.id"], name=op.f("fk_nodes_parent_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_nodes")),
         sa.UniqueConstraint("path_digest", name=op.f("uq_nodes_path_digest")),
+        sa.UniqueConstraint("uid", name=op.f("uq_nodes_uid")),
     )
     with op.batch_alter_table("nodes", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_nodes_parent_id"), ["parent_id"], unique=False)
@@ -295,6 +298,40 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("node_id", "number", name=op.f("pk_revisions")),
     )
     op.create_table(
+        "attachments",
+        sa.Column("node_id", _ID, nullable=False),
+        sa.Column("path_digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("is_folder", sa.Boolean(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=True),
+        sa.Column("blob_key", sa.Text(), nullable=True),
+        sa.Column("modified_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["node_id"], ["nodes.id"], name=op.f("fk_attachments_node_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("node_id", "path_digest", name=op.f("pk_attachments")),
+    )
+    op.create_table(
+        "publications",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("node_id", _ID, nullable=False),
+        sa.Column("options", _JSON, nullable=False),
+        sa.Column("blob_key", sa.Text(), nullable=False),
+        sa.Column("run_id", sa.BigInteger(), nullable=True),
+        sa.Column("creator_id", _ID, nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["creator_id"], ["principals.id"], name=op.f("fk_publications_creator_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["node_id"], ["nodes.id"], name=op.f("fk_publications_node_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_publications")),
+        sa.UniqueConstraint("node_id", name=op.f("uq_publications_node_id")),
+    )
+    op.create_table(
         "journal_chunks",
         sa.Column("attempt_id", _ID, nullable=False),
         sa.Column("offset", sa.BigInteger(), nullable=False),
@@ -308,10 +345,148 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("attempt_id", "offset", name=op.f("pk_journal_chunks")),
     )
+    op.create_table(
+        "clusters",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("spec", _JSON, nullable=False),
+        sa.Column("source", sa.String(length=16), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("cause", sa.String(length=32), nullable=True),
+        sa.Column("message", sa.Text(), server_default="", nullable=False),
+        sa.Column("owner_id", _ID, nullable=True),
+        sa.Column("run_id", sa.BigInteger(), nullable=True),
+        sa.Column("attempt_id", sa.BigInteger(), nullable=True),
+        sa.Column("idempotency_token", sa.String(length=255), nullable=True),
+        sa.Column("host", sa.Text(), nullable=True),
+        sa.Column("driver_state", sa.String(length=16), nullable=False),
+        sa.Column("driver_folder", sa.Text(), nullable=True),
+        sa.Column("driver_pid", sa.Integer(), nullable=True),
+        sa.Column("driver_started", sa.Text(), nullable=True),
+        sa.Column("driver_started_at", sa.BigInteger(), nullable=True),
+        sa.Column("wants_spark", sa.Boolean(), nullable=False),
+        sa.Column("generation", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("worker_count", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("state_changed_at", sa.BigInteger(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=True),
+        sa.Column("terminated_at", sa.BigInteger(), nullable=True),
+        sa.Column("last_activity_at", sa.BigInteger(), nullable=False),
+        sa.Column("pinned_at", sa.BigInteger(), nullable=True),
+        sa.Column("removed_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["owner_id"], ["principals.id"], name=op.f("fk_clusters_owner_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_clusters")),
+        sa.UniqueConstraint("attempt_id", name=op.f("uq_clusters_attempt_id")),
+        sa.UniqueConstraint("idempotency_token", name=op.f("uq_clusters_idempotency_token")),
+        sa.UniqueConstraint("number", name=op.f("uq_clusters_number")),
+    )
+    with op.batch_alter_table("clusters", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_clusters_up",
+            ["state"],
+            unique=False,
+            sqlite_where=sa.text("state NOT IN ('terminated', 'error')"),
+            postgresql_where=sa.text("state NOT IN ('terminated', 'error')"),
+        )
+
+    op.create_table(
+        "cluster_events",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("cluster_id", sa.String(length=32), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("type", sa.String(length=32), nullable=False),
+        sa.Column("details", _JSON, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["cluster_id"],
+            ["clusters.id"],
+            name=op.f("fk_cluster_events_cluster_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_cluster_events")),
+    )
+    with op.batch_alter_table("cluster_events", schema=None) as batch_op:
+        batch_op.create_index("ix_cluster_events_cluster_id", ["cluster_id", "id"], unique=False)
+
+    op.create_table(
+        "cluster_grants",
+        sa.Column("cluster_id", sa.String(length=32), nullable=False),
+        sa.Column("principal_id", _ID, nullable=False),
+        sa.Column("right", sa.String(length=16), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["cluster_id"],
+            ["clusters.id"],
+            name=op.f("fk_cluster_grants_cluster_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["principal_id"],
+            ["principals.id"],
+            name=op.f("fk_cluster_grants_principal_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("cluster_id", "principal_id", name=op.f("pk_cluster_grants")),
+    )
+    op.create_table(
+        "cluster_labels",
+        sa.Column("label", sa.String(length=255), nullable=False),
+        sa.Column("cluster_id", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["cluster_id"],
+            ["clusters.id"],
+            name=op.f("fk_cluster_labels_cluster_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("label", name=op.f("pk_cluster_labels")),
+    )
+    with op.batch_alter_table("cluster_labels", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_cluster_labels_cluster_id"), ["cluster_id"], unique=False
+        )
+
+    op.create_table(
+        "cluster_uses",
+        sa.Column("attempt_id", _ID, nullable=False),
+        sa.Column("cluster_id", sa.String(length=32), nullable=False),
+        sa.Column("session_key", sa.String(length=64), nullable=True),
+        sa.Column("generation", sa.Integer(), nullable=True),
+        sa.Column("cause", sa.String(length=32), nullable=True),
+        sa.Column("message", sa.Text(), server_default="", nullable=False),
+        sa.Column("notices", _JSON, nullable=False),
+        sa.Column("attached_at", sa.BigInteger(), nullable=False),
+        sa.Column("released_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["attempt_id"],
+            ["attempts.id"],
+            name=op.f("fk_cluster_uses_attempt_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["cluster_id"],
+            ["clusters.id"],
+            name=op.f("fk_cluster_uses_cluster_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("attempt_id", name=op.f("pk_cluster_uses")),
+    )
+    with op.batch_alter_table("cluster_uses", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_cluster_uses_cluster_id",
+            ["cluster_id"],
+            unique=False,
+            sqlite_where=sa.text("released_at IS NULL"),
+            postgresql_where=sa.text("released_at IS NULL"),
+        )
 
 
 def downgrade() -> None:
+    op.drop_table("cluster_uses")
+    op.drop_table("cluster_labels")
+    op.drop_table("cluster_grants")
+    op.drop_table("cluster_events")
+    op.drop_table("clusters")
     op.drop_table("journal_chunks")
+    op.drop_table("publications")
+    op.drop_table("attachments")
     op.drop_table("revisions")
     op.drop_table("grants")
     with op.batch_alter_table("attempts", schema=None) as batch_op:
