@@ -20,6 +20,7 @@ from quire.clock import Clock, SystemClock
 from quire.dialects.base import Dialect, Services, install_dialects
 from quire.dialects.databricks import databricks_dialect
 from quire.dialects.databricks.mapping import resolve_references, webhook_message
+from quire.dialects.datalore import datalore_dialect
 from quire.engine.dispatcher import Dispatcher, DispatcherParts
 from quire.engine.jobs import Jobs
 from quire.engine.models import Attempt, Parameters, Run
@@ -174,7 +175,7 @@ class Server:
             settings=self.settings,
             clock=self.clock,
         )
-        dialects: list[Dialect] = [databricks_dialect(services)]
+        dialects: list[Dialect] = [databricks_dialect(services), datalore_dialect(services)]
         app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=self._lifespan)
         app.router.routes.extend(report_routes(self.reports, self.run_tokens))
         self.metrics.watch_states(self._count_states)

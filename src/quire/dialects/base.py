@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from quire.clock import Clock
 from quire.dialects.reading import read_body, read_form
 from quire.errors import MethodNotAllowed, QuireError, RouteNotFound
+from quire.identity.scopes import Level, require_scope
 from quire.settings import Settings
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class Endpoint:
     handler: Callable[[Call, Any], Any]  # model instance in; JSON object or Response out
     accepts_form: bool = False  # multipart bodies too
     body_limit: int | None = None  # bytes; None: the server's own limit
+    scope: Level | None = Level.USER  # what a token must cover; None: the handler looks itself
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,8 @@ def make_route(endpoint: Endpoint, hooks: RouteHooks, settings: Settings) -> Rou
 
     def answer(request: Request, body: bytes, form: Mapping[str, Any] | None) -> Response:
         principal = hooks.authenticate(request)
+        if endpoint.scope is not None:
+            require_scope(principal, endpoint.scope)
         fields = hooks.read(endpoint, request, body, form)
         call = Call(request, principal, root_url(request, settings))
         result = endpoint.handler(call, fields)

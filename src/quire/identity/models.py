@@ -40,7 +40,8 @@ class Principal:
 
     @property
     def is_admin(self) -> bool:
-        return self.role is Role.ADMIN
+        """Whether it may do everything: administrators may, by a token that does not bar it."""
+        return self.role is Role.ADMIN and (self.scopes is None or "admin" in self.scopes)
 
     @property
     def acting_ids(self) -> frozenset[PrincipalId]:

@@ -17,6 +17,7 @@ from quire.errors import ExpiredCredential, InvalidCredential, InvalidValue, Not
 from quire.identity.models import PrincipalKind, Role, TokenInfo
 from quire.identity.names import name_key
 from quire.identity.principals import Principal, Principals
+from quire.identity.scopes import Scope
 from quire.ids import PrincipalId
 from quire.store import principals as principal_rows
 from quire.store import tokens as token_rows
@@ -57,9 +58,9 @@ class Tokens:
         """A new token, which nobody can read again, and what may be shown of it.
 
         ``lifetime_seconds`` None: it never expires. ``scopes`` None: everything its principal may
-        do; their meaning is the dialects'. Raises NotFound for an unknown principal, InvalidValue
-        for a group, a disabled principal, a comment over 1000 characters, a lifetime that is not
-        positive or over 100 years.
+        do; else texts that :mod:`quire.identity.scopes` reads. Raises NotFound for an unknown
+        principal, InvalidValue for a group, a disabled principal, a comment over 1000 characters, a
+        lifetime that is not positive or over 100 years, and a scope that is unknown.
         """
         with self._database.write() as connection:
             return self.create_in(
@@ -90,8 +91,7 @@ class Tokens:
             raise InvalidValue("user", f"{principal.name} is disabled.")
         if len(comment) > _LONGEST_COMMENT or "\x00" in comment:
             raise InvalidValue("comment", f"it is over {_LONGEST_COMMENT} characters or has a NUL.")
-        if scopes is not None and not all(scopes):
-            raise InvalidValue("scopes", "a scope is empty.")
+        kept = None if scopes is None else sorted({str(Scope.parse(each)) for each in scopes})
         now = self._clock.now()
         expires_at = None
         if lifetime_seconds is not None:
@@ -107,7 +107,7 @@ class Tokens:
             principal_id=principal_id,
             digest=digest_of(token),
             comment=comment,
-            scopes=None if scopes is None else sorted(set(scopes)),
+            scopes=kept,
             at=now,
             expires_at=expires_at,
         )

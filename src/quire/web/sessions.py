@@ -22,6 +22,7 @@ from quire.errors import (
     PermissionDenied,
     TooLarge,
 )
+from quire.identity.scopes import Level, require_scope
 
 if TYPE_CHECKING:
     from quire.identity.principals import Principal
@@ -45,13 +46,19 @@ _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")  # what a cookie can carry once quot
 
 
 def identify(request: Request, tokens: Tokens) -> Principal:
-    """The principal of the session, or of a program's Bearer token. Raises Unauthenticated."""
+    """The principal of the session, or of a program's Bearer token.
+
+    Raises Unauthenticated, and PermissionDenied for a token that is not good for everything its
+    principal may do as a user.
+    """
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         text = request.cookies.get(COOKIE, "")
     if not text:
         raise MissingCredential
-    return tokens.authenticate(text)
+    principal = tokens.authenticate(text)
+    require_scope(principal, Level.USER)
+    return principal
 
 
 def start_session(response: Response, token: str, *, secure: bool) -> None:
