@@ -10,10 +10,9 @@ steps, and a notebook can end itself with an exit value.
 from __future__ import annotations
 
 import json
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from quire.runner.limits import OutputCount, limit_process, limiting_code
 from quire.runner.orders import Orders
 from quire.runner.parameters import inject_parameters
 from quire.runner.protocol import Assignment, EventType
+from quire.runner.stopping import Stop, Stopped, reason_to_stop
 from quire.runner.widgets import Widgets
 from quire_runtime.bootstrap import configuration_code
 
@@ -42,24 +42,6 @@ _CELL_MAGICS = frozenset({"sql", "scala", "r"})
 _PATIENCE_SECONDS = 3600.0
 
 Emit = Callable[..., None]
-
-
-class _Stopped(Exception):
-    """The run is over before its cells are."""
-
-    def __init__(self, ending: Ending) -> None:
-        super().__init__(ending.message)
-        self.ending = ending
-
-
-@dataclass
-class _Stop:
-    """A run that is being stopped: interrupted first, then terminated, then killed."""
-
-    ending: Ending
-    next_at: float
-    interrupted: bool = False
-    terminated: bool = False
 
 
 class _Cell:
@@ -98,7 +80,7 @@ class Execution:
         self._last_cell: int | None = None
         self._stream: tuple[str, list[str], int] | None = None
         self._started_at: float | None = None
-        self._stop: _Stop | None = None
+        self._stop: Stop | None = None
         self._oom_kills = oom_kills()
         self._poller: Any = zmq.Poller()
         self._poller.register(self._channels.shell, zmq.POLLIN)
@@ -110,7 +92,7 @@ class Execution:
         """Set the kernel up and execute the notebook; how it ended."""
         try:
             ending = self._run()
-        except _Stopped as stopped:
+        except Stopped as stopped:
             ending = stopped.ending
         self._flush_stream()
         if (metadata := self._widgets.metadata()) is not None:
@@ -241,7 +223,7 @@ class Execution:
                 timing=cell.timing,
             )
         if self._stop is not None:
-            raise _Stopped(self._stop.ending)
+            raise Stopped(self._stop.ending)
         if cell.exit_value is not None:
             return succeeded(index, exited=True)
         if failed and not allows_error:
@@ -295,8 +277,8 @@ class Execution:
             self._take_output(request_id)
         self._flush_stream()
         if self._stop is not None:
-            raise _Stopped(self._stop.ending)
-        raise _Stopped(
+            raise Stopped(self._stop.ending)
+        raise Stopped(
             kernel_death(
                 self._kernel.wait_status,
                 self._last_cell,
@@ -312,54 +294,22 @@ class Execution:
         orders = self._orders
         if orders.dismissed:
             self._kernel.kill()
-            raise _Stopped(Ending("abandoned", "runner_lost", last_cell=self._last_cell))
-        if self._stop is None:
-            self._begin_stop()
+            raise Stopped(Ending("abandoned", "runner_lost", last_cell=self._last_cell))
+        if self._stop is None and (ending := reason_to_stop(orders, self._deadline())) is not None:
+            self._stop_with(ending)
         if self._stop is not None:
             self._continue_stop(self._stop)
 
-    def _begin_stop(self) -> None:
-        orders = self._orders
-        deadline = self._deadline()
-        if orders.cancelled:
-            ending = Ending("cancelled", "cancelled_by_user", "Cancelled by user.")
-        elif orders.storage_failed:
-            ending = Ending(
-                "internal_error",
-                "storage_failed",
-                "The results of this run could not be stored: the disk of the spool is full.",
-            )
-        elif deadline is not None and time.monotonic() >= deadline:
-            ending = Ending(
-                "timed_out",
-                "timeout",
-                f"The run took longer than its timeout of {orders.timeout_seconds:g} seconds.",
-            )
-        else:
-            return
-        self._stop_with(ending)
-
     def _stop_with(self, ending: Ending) -> None:
-        self._stop = _Stop(
-            replace(ending, last_cell=self._last_cell),
-            time.monotonic() + self._assignment.interrupt_grace_seconds,
-        )
+        self._stop = Stop.begin(replace(ending, last_cell=self._last_cell), self._assignment)
 
-    def _continue_stop(self, stop: _Stop) -> None:
-        if not stop.interrupted and (self._cell is None or self._cell.begun):
-            # Before the kernel has begun with a cell it ignores interrupts.
-            self._kernel.send_signal(signal.SIGINT)
-            stop.interrupted = True
-        if time.monotonic() < stop.next_at:
-            return
-        if not stop.terminated:
-            self._kernel.send_signal(signal.SIGTERM)
-            stop.terminated = True
-            stop.next_at = time.monotonic() + self._assignment.terminate_grace_seconds
-            return
-        self._flush_stream()
-        self._kernel.kill()
-        raise _Stopped(stop.ending)
+    def _continue_stop(self, stop: Stop) -> None:
+        # Before the kernel has begun with a cell it ignores interrupts.
+        hears = self._cell is None or self._cell.begun
+        if stop.proceed(self._kernel.send_signal, hears_interrupts=hears):
+            self._flush_stream()
+            self._kernel.kill()
+            raise Stopped(stop.ending)
 
     # -- output -----------------------------------------------------------------------------
 
@@ -515,9 +465,9 @@ class Execution:
             self._emit(EventType.OUTPUT, index=self._last_cell, output=output)
 
 
-def _not_set_up(why: str, trace: str | None = None) -> _Stopped:
+def _not_set_up(why: str, trace: str | None = None) -> Stopped:
     message = f"The kernel could not be set up: {why}"
-    return _Stopped(
+    return Stopped(
         Ending("internal_error", "kernel_not_started", message, error=why, error_trace=trace)
     )
 
