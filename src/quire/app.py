@@ -55,6 +55,7 @@ from quire.store.database import Database
 from quire.store.journal import Journal
 from quire.store.values import read_value, write_value
 from quire.web.pages import Pages
+from quire.workspace.attachments import Attachments
 from quire.workspace.files import FileStore
 from quire.workspace.tree import Workspace
 
@@ -88,6 +89,13 @@ class Server:
         self.tokens = Tokens(self.database, self.clock)
         self.workspace = Workspace(self.database, self.blobs, self.clock)
         self.workspace.ensure_roots()
+        self.attachments = Attachments(
+            self.database,
+            self.blobs,
+            self.clock,
+            self.workspace,
+            limit_bytes=settings.attachments_limit_bytes,
+        )
         self.files = FileStore(settings.files_dir)
         self.destinations = Destinations(self.database, self.clock)
         self.run_tokens = RunTokens(_shared_secret(self.database))
@@ -169,6 +177,7 @@ class Server:
             runs=self.runs,
             results=self.results,
             workspace=self.workspace,
+            attachments=self.attachments,
             principals=self.principals,
             tokens=self.tokens,
             destinations=self.destinations,

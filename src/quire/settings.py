@@ -48,6 +48,10 @@ class Settings:
     run_creations_per_hour: int = _setting(10_000, "Runs created in an hour; more: 429.")
     max_saved_jobs: int = _setting(12_000, "Jobs that may be saved.")
     max_body_bytes: int = _setting(10 * _MIB, "Largest request body; more: 413.")
+    max_upload_bytes: int = _setting(100 * _MIB, "Largest file that is uploaded; more: 413.")
+    attachments_limit_bytes: int = _setting(
+        1024 * _MIB, "What may be attached to one notebook in all; more is refused."
+    )
     retention_days: int = _setting(60, "Days after its end until a run is removed.")
     misfire_grace_seconds: int = _setting(
         60, "A schedule that is late by more than this is not made up for."

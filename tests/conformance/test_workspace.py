@@ -70,6 +70,7 @@ def test_gives_back_a_notebook(workspace: Workspace, people: _People, clock: Man
     node = workspace.import_notebook(people.ann, "/Users/ann/report", notebook)
     expected = Node(
         id=node.id,
+        uid=node.uid,
         kind=NodeKind.NOTEBOOK,
         path="/Users/ann/report",
         language="python",
@@ -77,6 +78,7 @@ def test_gives_back_a_notebook(workspace: Workspace, people: _People, clock: Man
         owner_id=people.ann.id,
         revision=1,
         size=None,
+        public_right=None,
         created_at=clock.now(),
         modified_at=clock.now(),
     )
@@ -622,3 +624,115 @@ def test_blobs_that_cannot_be_removed_do_not_undo_a_deletion(
     workspace.delete(people.ann, "/Users/ann/a")
     assert workspace.list(people.ann, "/Users/ann") == []
     assert "could not be removed" in caplog.text
+
+
+# Edits
+
+
+def _append(number: int) -> Any:
+    def change(notebook: dict[str, Any]) -> int:
+        notebook["cells"].append({"cell_type": "raw", "id": f"c{number}", "source": ""})
+        return number
+
+    return change
+
+
+def test_an_edit_is_a_revision(workspace: Workspace, people: _People, clock: ManualClock) -> None:
+    made = workspace.import_notebook(people.ann, "/Users/ann/n", _notebook())
+    clock.advance(1)
+    node, answer = workspace.edit_notebook(people.ann, made.id, _append(7))
+    assert (node.revision, node.modified_at, answer) == (2, clock.now(), 7)
+    assert workspace.get(people.ann, "/Users/ann/n") == node
+    read = workspace.read_notebook(people.ann, "/Users/ann/n")[1]
+    assert [cell["id"] for cell in read["cells"]] == ["a", "c7"]
+    assert len(workspace.read_revision(people.ann, made.id, 1)[1]["cells"]) == 1
+
+
+def test_outputs_are_no_new_version(
+    workspace: Workspace, people: _People, blobs: BlobStore
+) -> None:
+    made = workspace.import_notebook(people.ann, "/Users/ann/n", _notebook())
+    node = workspace.edit_notebook(people.ann, made.id, _append(1), only_outputs=True)[0]
+    assert node.revision == 1
+    assert len(workspace.read_notebook(people.ann, "/Users/ann/n")[1]["cells"]) == 2
+    assert len(blobs.list("notebooks/")) == 1
+
+
+def test_a_failed_edit_changes_nothing(
+    workspace: Workspace, people: _People, blobs: BlobStore
+) -> None:
+    made = workspace.import_notebook(people.ann, "/Users/ann/n", _notebook())
+
+    def change(notebook: dict[str, Any]) -> None:
+        notebook["cells"].clear()
+        raise InvalidValue("cellId", "is wrong.")
+
+    with pytest.raises(InvalidValue):
+        workspace.edit_notebook(people.ann, made.id, change)
+    assert workspace.get(people.ann, "/Users/ann/n").revision == 1
+    assert len(workspace.read_notebook(people.ann, "/Users/ann/n")[1]["cells"]) == 1
+    assert len(blobs.list("notebooks/")) == 1
+
+
+def test_edits_need_an_editor(workspace: Workspace, people: _People) -> None:
+    made = workspace.import_notebook(people.ann, "/Users/ann/n", _notebook())
+    with pytest.raises(NotFound):
+        workspace.edit_notebook(people.bob, made.id, _append(1))
+    workspace.share(people.ann, made.path, people.bob, Right.VIEWER)
+    with pytest.raises(PermissionDenied):
+        workspace.edit_notebook(people.bob, made.id, _append(1))
+    workspace.share(people.ann, made.path, people.bob, Right.EDITOR)
+    workspace.edit_notebook(people.bob, made.id, _append(1))
+    folder = workspace.get(people.ann, "/Users/ann")
+    with pytest.raises(InvalidValue):
+        workspace.edit_notebook(people.ann, folder.id, _append(1))
+
+
+def test_edits_at_once_lose_nothing(
+    database: Database, blobs: BlobStore, clock: ManualClock, people: _People
+) -> None:
+    servers = [Workspace(database, blobs, clock) for _ in range(2)]  # as two replicas
+    made = servers[0].import_notebook(people.ann, "/Users/ann/n", _notebook())
+    with ThreadPoolExecutor(6) as pool:
+        list(
+            pool.map(
+                lambda number: servers[number % 2].edit_notebook(
+                    people.ann, made.id, _append(number)
+                ),
+                range(16),
+            )
+        )
+    read = servers[0].read_notebook(people.ann, "/Users/ann/n")[1]
+    assert {cell["id"] for cell in read["cells"]} == {"a", *(f"c{n}" for n in range(16))}
+    assert servers[0].get(people.ann, "/Users/ann/n").revision == 17
+
+
+def test_the_oldest_revisions_of_many_edits_go(
+    workspace: Workspace, people: _People, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quire.workspace.tree._KEPT_REVISIONS", 3)
+    made = workspace.import_notebook(people.ann, "/Users/ann/n", _notebook())
+    for number in range(5):
+        workspace.edit_notebook(people.ann, made.id, _append(number))
+    numbers = [each.number for each in workspace.list_revisions(people.ann, "/Users/ann/n")]
+    assert numbers == [6, 5, 4]
+    assert len(blobs.list("notebooks/")) == 3
+
+
+# Everybody
+
+
+def test_shared_with_everybody(workspace: Workspace, people: _People) -> None:
+    made = workspace.import_notebook(people.ann, "/Users/ann/n", _notebook())
+    workspace.share_with_everybody(people.ann, made.path, Right.VIEWER)
+    node = workspace.get_by_uid(people.bob, made.uid)
+    assert (node.id, node.public_right) == (made.id, Right.VIEWER)
+    assert workspace.right_of(people.bob, node) is Right.VIEWER
+    assert _paths(workspace.list(people.bob, "/Users/ann/n")) == ["/Users/ann/n"]
+    with pytest.raises(PermissionDenied):
+        workspace.share_with_everybody(people.bob, made.path, Right.EDITOR)
+    with pytest.raises(InvalidValue):
+        workspace.share_with_everybody(people.ann, made.path, Right.OWNER)
+    workspace.share_with_everybody(people.ann, made.path, None)
+    with pytest.raises(NotFound):
+        workspace.get_by_uid(people.bob, made.uid)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import pytest
 
 from quire.errors import InvalidValue, MissingField
-from quire.identity.names import check_name, name_key
+from quire.identity.names import check_name, name_key, url_name
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,22 @@ def test_names_that_differ_in_case_only_share_a_key(one: str, other: str) -> Non
 
 def test_other_names_do_not() -> None:
     assert name_key("ann") != name_key("anna")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ann", "ann"),
+        ("Ann.B-c_1", "Ann.B-c_1"),
+        (None, "server"),
+    ],
+)
+def test_plain_names_are_parts_of_paths(name: str | None, expected: str) -> None:
+    assert url_name(name) == expected
+
+
+def test_other_names_have_a_short_form_of_their_own() -> None:
+    forms = [url_name(name) for name in ("ann@example.com", "bob@example.com", "日本", "a" * 65)]
+    assert len(set(forms)) == len(forms)
+    assert all(re.fullmatch(r"u-[0-9a-f]{20}", form) for form in forms)
+    assert url_name("ann@example.com") == forms[0]

@@ -1,11 +1,19 @@
 from __future__ import annotations
 
 import unicodedata
+from uuid import UUID
 
 import pytest
 
 from quire.errors import InvalidValue, MissingField
-from quire.workspace.addressing import ancestors, check_path, join, parent_of
+from quire.workspace.addressing import (
+    ancestors,
+    base62,
+    check_path,
+    from_base62,
+    join,
+    parent_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -79,3 +87,27 @@ def test_follows_relative_paths(folder: str, relative: str, expected: str) -> No
 def test_nothing_lies_above_the_root() -> None:
     with pytest.raises(InvalidValue, match="above the root"):
         join("/a", "../../b")
+
+
+@pytest.mark.parametrize("number", [0, 1, 61, 62, 2**64 + 5, 2**128 - 1])
+def test_identifiers_have_a_short_form(number: int) -> None:
+    text = base62(UUID(int=number))
+    assert len(text) == 22
+    assert text.isascii()
+    assert text.isalnum()
+    assert from_base62(text) == UUID(int=number)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0" * 21,
+        "0" * 23,
+        "0" * 21 + "-",
+        "0" * 21 + "ä",
+        "z" * 22,  # more than 128 bits
+    ],
+)
+def test_other_texts_are_no_identifiers(text: str) -> None:
+    assert from_base62(text) is None

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from quire.identity.principals import Principal, Principals
     from quire.identity.tokens import Tokens
     from quire.notify.destinations import Destinations
+    from quire.workspace.attachments import Attachments
     from quire.workspace.tree import Workspace
 
 __all__ = [
@@ -68,6 +69,7 @@ class Services:
     runs: Runs
     results: Results
     workspace: Workspace
+    attachments: Attachments
     principals: Principals
     tokens: Tokens
     destinations: Destinations

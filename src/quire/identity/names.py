@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import unicodedata
 
 from quire.errors import InvalidValue, MissingField
 
-__all__ = ["check_name", "is_storable", "name_key"]
+__all__ = ["check_name", "is_storable", "name_key", "url_name"]
 
 _LONGEST = 255
 _RESERVED = frozenset({".", "..", "default"})  # "default" is a namespace other clients assume
+_PLAIN = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HASH_DIGITS = 20
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -43,3 +47,16 @@ def name_key(name: str) -> str:
 def is_storable(name: str) -> bool:
     """Whether a database can be asked for ``name`` at all."""
     return not any(unicodedata.category(each) in ("Cc", "Cs") for each in name)
+
+
+def url_name(name: str | None) -> str:
+    """A principal's name as one part of a path, of ``[A-Za-z0-9._-]{1,64}``.
+
+    A name that is such a part stands for itself; others become ``u-`` and a hash, which no name may
+    look like. None, for what nobody owns, is ``server``.
+    """
+    if name is None:
+        return "server"
+    if _PLAIN.fullmatch(name):
+        return name
+    return f"u-{hashlib.sha256(name.encode()).hexdigest()[:_HASH_DIGITS]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -11,9 +12,10 @@ from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
 from quire.errors import AlreadyExists
 from quire.identity.models import Principal
+from quire.identity.permissions import Right
 from quire.ids import NodeId, PrincipalId
 from quire.store.database import next_number
-from quire.store.tables import nodes, revisions
+from quire.store.tables import attachments, nodes, publications, revisions
 from quire.workspace.models import Node, NodeKind, Revision
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "ensure_roots",
     "find_by_path",
     "find_by_paths",
+    "find_by_uid",
     "find_revision",
     "get_node",
     "has_children",
@@ -32,6 +35,7 @@ __all__ = [
     "list_children",
     "list_revisions",
     "remove_revisions_before",
+    "replace_content",
     "update_node",
 ]
 
@@ -42,6 +46,7 @@ _NO_ID = 2**63  # the databases know no number from here on
 
 _NODES: Select[Any] = select(
     nodes.c.id,
+    nodes.c.uid,
     nodes.c.kind,
     nodes.c.path,
     nodes.c.language,
@@ -49,6 +54,7 @@ _NODES: Select[Any] = select(
     nodes.c.owner_id,
     nodes.c.revision,
     nodes.c.size,
+    nodes.c.public_right,
     nodes.c.created_at,
     nodes.c.modified_at,
 )
@@ -58,6 +64,11 @@ def get_node(connection: Connection, node_id: NodeId) -> Node | None:
     if not 0 < node_id < _NO_ID:
         return None
     row = connection.execute(_NODES.where(nodes.c.id == node_id)).first()
+    return None if row is None else _node(row)
+
+
+def find_by_uid(connection: Connection, uid: uuid.UUID) -> Node | None:
+    row = connection.execute(_NODES.where(nodes.c.uid == uid.hex)).first()
     return None if row is None else _node(row)
 
 
@@ -98,9 +109,11 @@ def insert_node(
 ) -> Node:
     """Store a new node without a revision. Call under ``lock_tree``, when the path is free."""
     number = NodeId(next_number(connection, "nodes"))
+    uid = uuid.uuid4()
     connection.execute(
         insert(nodes).values(
             id=number,
+            uid=uid.hex,
             parent_id=parent_id,
             kind=kind.value,
             path=path,
@@ -114,7 +127,20 @@ def insert_node(
             modified_at=at,
         )
     )
-    return Node(number, kind, path, language, flavour, owner_id, 0, size, at, at)
+    return Node(
+        id=number,
+        uid=uid,
+        kind=kind,
+        path=path,
+        language=language,
+        flavour=flavour,
+        owner_id=owner_id,
+        revision=0,
+        size=size,
+        public_right=None,
+        created_at=at,
+        modified_at=at,
+    )
 
 
 def update_node(connection: Connection, node_id: NodeId, **values: Any) -> None:
@@ -127,9 +153,12 @@ def delete_tree(connection: Connection, node_id: NodeId) -> None:
 
 
 def list_blob_keys(connection: Connection, node_id: NodeId) -> Sequence[str]:
-    """Where the revisions of a node, and of everything below it, are kept."""
-    query = select(revisions.c.blob_key).where(revisions.c.node_id.in_(_tree(node_id)))
-    return connection.execute(query).scalars().all()
+    """Where everything is kept that a node, and what lies below it, have in the blob store."""
+    found: list[str] = []
+    for table in (revisions, attachments, publications):
+        query = select(table.c.blob_key).where(table.c.node_id.in_(_tree(node_id)))
+        found += connection.execute(query.where(table.c.blob_key.is_not(None))).scalars()
+    return found
 
 
 def insert_revision(
@@ -152,6 +181,16 @@ def insert_revision(
         )
     )
     return number
+
+
+def replace_content(connection: Connection, node_id: NodeId, number: int, blob_key: str) -> None:
+    """Give a revision another content. Call under ``lock_tree``."""
+    connection.execute(
+        update(revisions)
+        .where(revisions.c.node_id == node_id)
+        .where(revisions.c.number == number)
+        .values(blob_key=blob_key)
+    )
 
 
 def find_revision(
@@ -252,6 +291,7 @@ def _digest(path: str) -> bytes:
 def _node(row: Row[Any]) -> Node:
     return Node(
         id=NodeId(row.id),
+        uid=uuid.UUID(row.uid),
         kind=NodeKind(row.kind),
         path=row.path,
         language=row.language,
@@ -259,6 +299,7 @@ def _node(row: Row[Any]) -> Node:
         owner_id=None if row.owner_id is None else PrincipalId(row.owner_id),
         revision=row.revision,
         size=row.size,
+        public_right=None if row.public_right is None else Right(row.public_right),
         created_at=row.created_at,
         modified_at=row.modified_at,
     )

@@ -1,14 +1,28 @@
-"""Paths of the workspace: which are allowed, and what they are made of. Knows no stored record."""
+"""Paths of the workspace: which are allowed, and what they are made of; identifiers as short texts.
+
+Knows no stored record.
+"""
 
 from __future__ import annotations
 
 import unicodedata
+from uuid import UUID
 
 from quire.errors import InvalidValue, MissingField
 
-__all__ = ["LONGEST_PATH_BYTES", "ancestors", "check_path", "join", "parent_of"]
+__all__ = [
+    "LONGEST_PATH_BYTES",
+    "ancestors",
+    "base62",
+    "check_path",
+    "from_base62",
+    "join",
+    "parent_of",
+]
 
 LONGEST_PATH_BYTES = 4096
+_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_BASE62_LENGTH = 22  # digits that 128 bits take
 
 
 def check_path(text: str, field: str = "path") -> str:
@@ -60,3 +74,23 @@ def join(folder: str, relative: str) -> str:
         elif part not in ("", "."):
             parts.append(part)
     return check_path("/" + "/".join(parts))
+
+
+def base62(uid: UUID) -> str:
+    """An identifier as 22 letters and digits."""
+    number = uid.int
+    digits = []
+    for _ in range(_BASE62_LENGTH):
+        number, digit = divmod(number, len(_BASE62))
+        digits.append(_BASE62[digit])
+    return "".join(reversed(digits))
+
+
+def from_base62(text: str) -> UUID | None:
+    """The identifier that :func:`base62` wrote; None for any other text."""
+    if len(text) != _BASE62_LENGTH or any(each not in _BASE62 for each in text):
+        return None
+    number = 0
+    for each in text:
+        number = number * len(_BASE62) + _BASE62.index(each)
+    return UUID(int=number) if number < 2**128 else None

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
+from quire.identity.permissions import Right
 from quire.ids import NodeId, PrincipalId
 
-__all__ = ["Node", "NodeKind", "Revision"]
+__all__ = ["Attachment", "Node", "NodeKind", "Revision"]
 
 
 class NodeKind(StrEnum):
@@ -24,6 +26,7 @@ class Node:
     """A folder, notebook or file of the workspace."""
 
     id: NodeId
+    uid: UUID  # the same node's identifier for the world outside; it tells nothing
     kind: NodeKind
     path: str
     language: str | None  # notebooks: the default language of their cells
@@ -31,6 +34,7 @@ class Node:
     owner_id: PrincipalId | None  # None: made by the server
     revision: int  # number of the newest one; 0 for folders
     size: int | None  # files: bytes
+    public_right: Right | None  # what everybody with an account may do with it and all below
     created_at: datetime
     modified_at: datetime
 
@@ -49,3 +53,20 @@ class Revision:
     blob_key: str
     created_at: datetime
     creator_id: PrincipalId | None
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A file or folder that is attached to a node of the workspace."""
+
+    path: str  # relative, such as "data/a.csv"
+    is_folder: bool
+    size: int  # bytes; 0 for a folder
+    digest: bytes | None  # SHA-256 of the content; None for a folder
+    blob_key: str | None  # where the content is; None for a folder
+    modified_at: datetime
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]

@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -46,6 +49,11 @@ _log = logging.getLogger(__name__)
 _SHARED = "/Shared"
 _READS = 3
 _LONGEST_LANGUAGE = 64
+_EDIT_LOCKS = 64
+_EDITS = 20  # tries against other servers' edits; those of this server take turns
+_KEPT_REVISIONS = 100
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,7 @@ class Workspace:
         self._database = database
         self._blobs = blobs
         self._clock = clock
+        self._edit_locks = [threading.Lock() for _ in range(_EDIT_LOCKS)]
 
     def ensure_roots(self) -> None:
         """Make ``/``, ``/Users``, ``/Shared`` and ``/Repos`` where they are missing."""
@@ -111,6 +120,79 @@ class Workspace:
             language=_language(notebook),
             flavour=_flavour(notebook),
         )
+
+    def edit_notebook(
+        self,
+        actor: Principal,
+        node_id: NodeId,
+        change: Callable[[dict[str, Any]], _Answer],
+        *,
+        only_outputs: bool = False,
+    ) -> tuple[Node, _Answer]:
+        """Change a notebook as it is now; edits that come at once follow one another.
+
+        ``change`` alters the notebook it is given, in place, and may be called again when somebody
+        else was faster; what it raises leaves the notebook as it was. The edit becomes a revision,
+        of which the newest hundred are kept. ``only_outputs``: what runs leave in a notebook is no
+        new version of it, so the newest revision takes it in. Needs an editor's right. Raises
+        InvalidValue when the node is not a notebook, Unavailable when others never let it through.
+        """
+        with self._edit_locks[node_id % _EDIT_LOCKS]:
+            for _ in range(_EDITS):
+                with self._database.read() as connection:
+                    node = self.require(actor, node_id, Right.EDITOR, connection)
+                    _require_kind(node, NodeKind.NOTEBOOK)
+                    base = node_rows.find_revision(connection, node_id)
+                assert base is not None
+                notebook = self._content(base)
+                if notebook is None:
+                    continue
+                answer = change(notebook)
+                edited = self._store_edit(actor, node, base, notebook, only_outputs=only_outputs)
+                if edited is not None:
+                    return edited, answer
+        raise Unavailable(f"{node.path} changes too fast to be edited.")
+
+    def _store_edit(
+        self,
+        actor: Principal,
+        node: Node,
+        base: Revision,
+        notebook: Mapping[str, Any],
+        *,
+        only_outputs: bool,
+    ) -> Node | None:
+        """Store what ``base`` was changed to; None when that is not the newest any more."""
+        key = _new_key(NodeKind.NOTEBOOK)
+        self._blobs.put(key, _encode(notebook))
+        with self._discarding(key), self._database.write() as connection:
+            lock_tree(connection)
+            node = self.require(actor, node.id, Right.EDITOR, connection)
+            newest = node_rows.find_revision(connection, node.id)
+            if newest != base:
+                self.discard([key])
+                return None
+            at = self._clock.now()
+            number = node.revision
+            if only_outputs:
+                node_rows.replace_content(connection, node.id, number, key)
+                forgotten: Sequence[str] = [base.blob_key]
+            else:
+                number = node_rows.insert_revision(
+                    connection, node, blob_key=key, creator_id=actor.id, at=at
+                )
+                forgotten = node_rows.remove_revisions_before(
+                    connection, node.id, number - _KEPT_REVISIONS + 1
+                )
+            facts: dict[str, Any] = {
+                "revision": number,
+                "modified_at": at,
+                "language": _language(notebook),
+                "flavour": _flavour(notebook),
+            }
+            node_rows.update_node(connection, node.id, **facts)
+        self.discard(forgotten)
+        return replace(node, **facts)
 
     def write_file(
         self,
@@ -170,7 +252,7 @@ class Workspace:
                 raise NotEmpty(f"{path} is not empty.")
             forgotten = node_rows.list_blob_keys(connection, node.id)
             node_rows.delete_tree(connection, node.id)
-        self._discard(forgotten)
+        self.discard(forgotten)
 
     # Reading
 
@@ -182,6 +264,13 @@ class Workspace:
     def get_by_id(self, actor: Principal, node_id: NodeId) -> Node:
         with self._database.read() as connection:
             return self._visible_by_id(connection, actor, node_id)
+
+    def get_by_uid(self, actor: Principal, uid: UUID) -> Node:
+        with self._database.read() as connection:
+            node = node_rows.find_by_uid(connection, uid)
+            if node is None:
+                raise NotFound("path", uid)
+            return self._visible_by_id(connection, actor, node.id)
 
     def list(self, actor: Principal, path: str) -> Sequence[Node]:
         """What a folder holds and the actor may see, by name; of anything else, just that."""
@@ -211,25 +300,33 @@ class Workspace:
         no revision yet at that moment.
         """
         path = check_path(path)
-        with self._database.read() as connection:
-            node = self._visible(connection, actor, path)
-            _require_kind(node, NodeKind.NOTEBOOK)
-            revision = node_rows.find_revision(connection, node.id, at=at)
-        if revision is None:
-            raise NotFound("path", path, f"{path} did not exist at {at}.")
-        return self._notebook(node, revision)
+        for _ in range(_READS):
+            with self._database.read() as connection:
+                node = self._visible(connection, actor, path)
+                _require_kind(node, NodeKind.NOTEBOOK)
+                revision = node_rows.find_revision(connection, node.id, at=at)
+            if revision is None:
+                raise NotFound("path", path, f"{path} did not exist at {at}.")
+            notebook = self._content(revision)
+            if notebook is not None:
+                return replace(node, revision=revision.number), notebook
+        raise Unavailable(f"{path} changes too fast to be read.")
 
     def read_revision(
         self, actor: Principal, node_id: NodeId, number: int
     ) -> tuple[Node, dict[str, Any]]:
         """A notebook as one of its revisions has it. Raises as read_notebook does."""
-        with self._database.read() as connection:
-            node = self._visible_by_id(connection, actor, node_id)
-            _require_kind(node, NodeKind.NOTEBOOK)
-            revision = node_rows.find_revision(connection, node.id, number=number)
-        if revision is None:
-            raise NotFound("revision", number, f"{node.path} has no revision {number}.")
-        return self._notebook(node, revision)
+        for _ in range(_READS):
+            with self._database.read() as connection:
+                node = self._visible_by_id(connection, actor, node_id)
+                _require_kind(node, NodeKind.NOTEBOOK)
+                revision = node_rows.find_revision(connection, node.id, number=number)
+            if revision is None:
+                raise NotFound("revision", number, f"{node.path} has no revision {number}.")
+            notebook = self._content(revision)
+            if notebook is not None:
+                return replace(node, revision=revision.number), notebook
+        raise Unavailable(f"{node.path} changes too fast to be read.")
 
     def list_revisions(self, actor: Principal, path: str) -> Sequence[Revision]:
         """All revisions of a notebook, newest first."""
@@ -275,6 +372,20 @@ class Workspace:
                 grant_rows.set_grant(connection, node.id, principal.id, right)
             return self._right(connection, principal, path, lineage)
 
+    def share_with_everybody(self, actor: Principal, path: str, right: Right | None) -> None:
+        """Let all who have an account view or edit a node and all below it; None: no longer.
+
+        Needs an owner's right. Raises InvalidValue for the right of an owner.
+        """
+        path = check_path(path)
+        if right is Right.OWNER:
+            raise InvalidValue("right", "not everybody can own it.", allowed=["editor", "viewer"])
+        with self._database.write() as connection:
+            lock_tree(connection)
+            lineage = self._lineage(connection, path)
+            node = self._require(connection, actor, path, lineage, Right.OWNER)
+            node_rows.update_node(connection, node.id, public_right=right)
+
     def list_grants(self, actor: Principal, path: str) -> Sequence[Grant]:
         """What was given on a node itself, oldest principal first. Needs a viewer's right."""
         path = check_path(path)
@@ -286,6 +397,21 @@ class Workspace:
                 assert principal is not None  # principals are never removed
                 grants.append(Grant(principal, right))
             return grants
+
+    def require(
+        self,
+        actor: Principal,
+        node_id: NodeId,
+        needed: Right,
+        connection: Connection | None = None,
+    ) -> Node:
+        """A node, when the actor has that right to it; ``connection`` is the caller's, if any."""
+        if connection is None:
+            with self._database.read() as connection:
+                return self.require(actor, node_id, needed, connection)
+        node = self._visible_by_id(connection, actor, node_id)
+        lineage = self._lineage(connection, node.path)
+        return self._require(connection, actor, node.path, lineage, needed)
 
     def right_of(self, principal: Principal, node: Node) -> Right | None:
         """What a principal may do with a node; None: it is invisible to them."""
@@ -315,43 +441,36 @@ class Workspace:
 
         with self._database.read() as connection:
             target(connection)  # nothing is uploaded for a request that will be refused
-        token = secrets.token_hex(16)
-        key = f"{kind.value}s/{token[:2]}/{token[2:]}"
+        key = _new_key(kind)
         self._blobs.put(key, data)
         forgotten: Sequence[str] = ()
-        try:
-            with self._database.write() as connection:
-                lock_tree(connection)
-                place = target(connection)
-                at = self._clock.now()
-                node = place.existing or node_rows.insert_node(
-                    connection,
-                    parent_id=self._make(connection, actor, place.folder, place.missing).id,
-                    kind=kind,
-                    path=path,
-                    owner_id=actor.id,
-                    at=at,
-                )
-                number = node_rows.insert_revision(
-                    connection, node, blob_key=key, creator_id=actor.id, at=at
-                )
-                node_rows.update_node(
-                    connection,
-                    node.id,
-                    revision=number,
-                    modified_at=at,
-                    language=language,
-                    flavour=flavour,
-                    size=size,
-                )
-                if kind is NodeKind.FILE:
-                    forgotten = node_rows.remove_revisions_before(connection, node.id, number)
-        except QuireError as error:
-            # When the database went away it may have committed, and then the blob is needed.
-            if not isinstance(error, Unavailable):
-                self._discard([key])
-            raise
-        self._discard(forgotten)
+        with self._discarding(key), self._database.write() as connection:
+            lock_tree(connection)
+            place = target(connection)
+            at = self._clock.now()
+            node = place.existing or node_rows.insert_node(
+                connection,
+                parent_id=self._make(connection, actor, place.folder, place.missing).id,
+                kind=kind,
+                path=path,
+                owner_id=actor.id,
+                at=at,
+            )
+            number = node_rows.insert_revision(
+                connection, node, blob_key=key, creator_id=actor.id, at=at
+            )
+            node_rows.update_node(
+                connection,
+                node.id,
+                revision=number,
+                modified_at=at,
+                language=language,
+                flavour=flavour,
+                size=size,
+            )
+            if kind is NodeKind.FILE:
+                forgotten = node_rows.remove_revisions_before(connection, node.id, number)
+        self.discard(forgotten)
         return replace(
             node, revision=number, modified_at=at, language=language, flavour=flavour, size=size
         )
@@ -403,14 +522,27 @@ class Workspace:
             )
         return folder
 
-    def _notebook(self, node: Node, revision: Revision) -> tuple[Node, dict[str, Any]]:
+    def _content(self, revision: Revision) -> dict[str, Any] | None:
+        """A notebook; None when it was replaced or deleted between the two looks."""
         try:
-            notebook = json.loads(self._blobs.get(revision.blob_key))
-        except NotFound as error:  # deleted between the two looks
-            raise NotFound("path", node.path) from error
-        return replace(node, revision=revision.number), notebook
+            notebook: dict[str, Any] = json.loads(self._blobs.get(revision.blob_key))
+        except NotFound:
+            return None
+        return notebook
 
-    def _discard(self, keys: Sequence[str]) -> None:
+    @contextmanager
+    def _discarding(self, key: str) -> Iterator[None]:
+        """Drop a blob when the transaction that names it is refused."""
+        try:
+            yield
+        except QuireError as error:
+            # When the database went away it may have committed, and then the blob is needed.
+            if not isinstance(error, Unavailable):
+                self.discard([key])
+            raise
+
+    def discard(self, keys: Sequence[str]) -> None:
+        """Drop contents that no row names any more."""
         try:
             self._blobs.delete(keys)
         except Unavailable as error:
@@ -500,12 +632,17 @@ def _own_right(principal: Principal, node: Node, granted: Right | None) -> Right
     """What a principal holds on a node by the node itself."""
     owned = Right.OWNER if node.owner_id in principal.acting_ids else None
     common = Right.EDITOR if node.path == _SHARED else None
-    return best([owned, granted, common])
+    return best([owned, granted, common, node.public_right])
 
 
 def _require_kind(node: Node, kind: NodeKind) -> None:
     if node.kind is not kind:
         raise InvalidValue("path", f"{node.path} is a {node.kind}, not a {kind}.")
+
+
+def _new_key(kind: NodeKind) -> str:
+    token = secrets.token_hex(16)
+    return f"{kind.value}s/{token[:2]}/{token[2:]}"
 
 
 def _language(notebook: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from quire.notify.destinations import Destinations
 from quire.store.blobs import BlobStore
 from quire.store.database import Database
 from quire.store.tables import destinations, jobs, nodes, runs
+from quire.workspace.attachments import Attachments
 from quire.workspace.tree import Workspace
 from tests.engine.parts import Parts
 
@@ -40,6 +41,7 @@ class Door:
             runs=self.parts.runs,
             results=self.parts.results,
             workspace=self.workspace,
+            attachments=Attachments(database, blobs, clock, self.workspace, limit_bytes=1_000_000),
             principals=self.parts.principals,
             tokens=self.tokens,
             destinations=self.destinations,
