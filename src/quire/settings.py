@@ -85,6 +85,29 @@ class Settings:
     )
     kernel_start_seconds: float = _setting(60.0, "How long a kernel may take to come up.")
 
+    cluster_memory_bytes: int = _setting(
+        0, "Memory that clusters may take together; 0: six tenths of the machine's."
+    )
+    max_cluster_workers: int = _setting(
+        8, "Workers of one cluster at most; one that asks for more gets this many."
+    )
+    max_saved_clusters: int = _setting(1000, "Clusters whose definitions are kept.")
+    cluster_retention_days: int = _setting(
+        30, "Days after its end until a cluster that is not pinned is removed."
+    )
+    cluster_start_seconds: float = _setting(180.0, "How long a Spark driver may take to come up.")
+    cluster_log_seconds: float = _setting(
+        300.0, "How often a cluster's logs are copied to the place its definition names."
+    )
+    shared_cluster_idle_seconds: int = _setting(
+        600, "After how long without runs the cluster of runs that name none is ended."
+    )
+    spark_driver_memory_bytes: int = _setting(1024 * _MIB, "Heap of a Spark driver.")
+    spark_executor_memory_bytes: int = _setting(1024 * _MIB, "Heap of a Spark worker's executor.")
+    spark_warm_drivers: int = _setting(
+        0, "Spark drivers of the usual kind kept ready, about 0.6 GB of memory each."
+    )
+
     smtp_host: str = _setting("", "Mail server; empty: mail is not sent, which each run records.")
     smtp_port: int = _setting(25, "Port of the mail server.")
     smtp_username: str = _setting("", "User at the mail server.")

@@ -24,6 +24,7 @@ __all__ = [
     "ClusterSource",
     "ClusterSpec",
     "ClusterState",
+    "ClusterUse",
     "Compute",
     "DriverRecord",
     "DriverState",
@@ -128,7 +129,7 @@ class Compute:
 
 
 class ClusterState(StrEnum):
-    """Where a cluster stands. See :mod:`quire.compute.states`."""
+    """Where a cluster stands. See :mod:`quire.compute.lifecycle`."""
 
     PENDING = "pending"  # is being started
     RUNNING = "running"  # takes runs
@@ -264,3 +265,18 @@ class ClusterEvent:
     at: datetime
     type: ClusterEventType
     details: Mapping[str, Any]  # JSON: cause, message, user, workers, …
+
+
+@dataclass(frozen=True)
+class ClusterUse:
+    """What an attempt has of a cluster, or had."""
+
+    attempt_id: AttemptId
+    cluster_id: ClusterId
+    session_key: str | None  # names the Spark session it shares with others of that cluster
+    generation: int | None  # the driver it was told of; None: it was not told of any
+    cause: ClusterCause | None  # why its compute failed
+    message: str
+    notices: tuple[str, ...]  # for people: what is not as the run asked
+    attached_at: datetime
+    released_at: datetime | None
