@@ -50,12 +50,16 @@ class Cause(StrEnum):
     EXITED = "exited"  # the notebook asked to stop, with success
     CELL_ERROR = "cell_error"  # a cell raised
     KERNEL_DIED = "kernel_died"  # the kernel ended by signal or exit code
+    PROGRAM_FAILED = "program_failed"  # a program raised, or ended with an exit code
+    PROGRAM_DIED = "program_died"  # a program was ended by a signal
+    PROGRAM_NOT_STARTED = "program_not_started"  # no such program, class or interpreter
     OUT_OF_MEMORY = "out_of_memory"  # killed by, or stopped at, its memory limit
     OUTPUT_LIMIT = "output_limit"  # a cell printed more than allowed
     TIMEOUT = "timeout"
     CANCELLED_BY_USER = "cancelled_by_user"
     NOTEBOOK_MISSING = "notebook_missing"
     NOTEBOOK_INVALID = "notebook_invalid"
+    FILE_MISSING = "file_missing"  # a file the task names is not there, or may not be read
     KERNEL_NOT_STARTED = "kernel_not_started"  # no such kernel, or it did not come up
     RUNNER_LOST = "runner_lost"  # the runner process died
     LEASE_EXPIRED = "lease_expired"  # the runner was not heard of in time

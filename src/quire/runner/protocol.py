@@ -89,6 +89,7 @@ class Assignment:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     kernel_name: str = "python3"
     environment: Mapping[str, str] = field(default_factory=dict)
+    task: Mapping[str, Any] | None = None  # a program to run, which the notebook only shows
     runtime: Mapping[str, Any] = field(default_factory=dict)  # handed to quire_runtime as it is
     timeout_seconds: float | None = None  # from the start of the first cell
     heartbeat_seconds: float = 5.0
