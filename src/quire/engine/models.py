@@ -26,7 +26,7 @@ from quire.engine.tasks import (
     Task,
     TaskKind,
 )
-from quire.ids import AttemptId, JobId, PrincipalId, RunId
+from quire.ids import AttemptId, JobId, NodeId, PrincipalId, RunId
 
 __all__ = [
     "Arguments",
@@ -54,6 +54,7 @@ __all__ = [
     "TaskKind",
     "Trigger",
     "Vendor",
+    "WorkingFiles",
 ]
 
 Vendor = Mapping[str, Any]
@@ -88,7 +89,20 @@ class Isolation(StrEnum):
     """What a run does to the notebook it runs."""
 
     SNAPSHOT = "snapshot"  # works on a pinned copy; the stored notebook is untouched
-    IN_PLACE = "in_place"  # writes its outputs back; two such runs of one notebook never overlap
+    # In the notebook's own kernel, which is kept; its outputs go into the stored notebook. Two such
+    # runs of one notebook never overlap.
+    IN_PLACE = "in_place"
+
+
+class WorkingFiles(StrEnum):
+    """What becomes of the files that a run makes or changes in its working folder.
+
+    The folder starts as a private copy of the files attached to the notebook.
+    """
+
+    DISCARD = "discard"  # they go with the folder
+    ARTIFACTS = "artifacts"  # they are kept with the run
+    WRITE_BACK = "write_back"  # they are stored with the notebook, removed ones are removed there
 
 
 class NotificationEvent(StrEnum):
@@ -155,6 +169,8 @@ class JobDefinition:
     overlap: Overlap = Overlap.SKIP
     notifications: NotificationPolicy = field(default_factory=NotificationPolicy)
     isolation: Isolation = Isolation.SNAPSHOT
+    working_files: WorkingFiles = WorkingFiles.DISCARD
+    updates_publication: bool = False  # success shows the run's outputs where it is published
     environment: Mapping[str, str] = field(default_factory=dict)  # variables of the kernel
     compute: Compute | None = None  # None: a local kernel; Spark, if asked for, is the shared one
     notices: tuple[str, ...] = ()  # what was asked for and cannot be honoured; shown with the run
@@ -187,6 +203,8 @@ class RunRequest:
     trigger: Trigger = Trigger.REQUEST
     idempotency_token: str | None = None  # unique in the whole server; dialects prefix theirs
     parent_run_id: RunId | None = None
+    interactive: bool = False  # somebody at work in a notebook; lists of runs leave it out
+    notebook_limit: int | None = None  # refuse when its notebook has this many active runs
     vendor: Vendor = field(default_factory=dict)
 
 
@@ -211,6 +229,8 @@ class Run:
     created_at: datetime
     ended_at: datetime | None
     vendor: Vendor
+    session_id: NodeId | None = None  # the notebook in whose own kernel it runs; None: one for it
+    interactive: bool = False
 
     @property
     def active(self) -> bool:

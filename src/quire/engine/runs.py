@@ -10,15 +10,24 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from quire.clock import Clock
-from quire.engine.models import JobDefinition, Overlap, Run, RunKind, RunRequest
+from quire.engine.models import (
+    Isolation,
+    JobDefinition,
+    NotebookTask,
+    Overlap,
+    Run,
+    RunKind,
+    RunRequest,
+)
 from quire.engine.quota import Quota
 from quire.engine.states import State
 from quire.engine.tasks import with_arguments
 from quire.engine.transitions import JOB_COUNTER, RUN_COUNTER, Transitions
 from quire.errors import InvalidState, NotFound
 from quire.identity.principals import Principal
-from quire.ids import AttemptId, JobId, RunId
+from quire.ids import AttemptId, JobId, NodeId, RunId
 from quire.store import jobs as job_rows
+from quire.store import nodes as node_rows
 from quire.store import runs as run_rows
 from quire.store.database import Database, next_number
 from quire.store.runs import RunView
@@ -36,6 +45,7 @@ class RunFilter:
     kind: RunKind | None = None
     active_only: bool = False
     completed_only: bool = False
+    interactive: bool = False  # those of people at work in a notebook as well
     created_from: datetime | None = None
     created_to: datetime | None = None
 
@@ -116,6 +126,7 @@ class Runs:
                 job_id=which.job_id,
                 kind=which.kind,
                 active=active,
+                interactive=None if which.interactive else False,
                 creator_id=None if actor.is_admin else actor.id,
                 created_from=which.created_from,
                 created_to=which.created_to,
@@ -216,8 +227,22 @@ def create_run(
         created_at=now,
         ended_at=now if state is State.SKIPPED else None,
         vendor=request.vendor,
+        session_id=_session_of(connection, definition),
+        interactive=request.interactive,
     )
     return transitions.create(connection, run, request.idempotency_token, job_is_busy=busy)
+
+
+def _session_of(connection: Connection, definition: JobDefinition) -> NodeId | None:
+    """The notebook in whose own kernel a run executes; None: it has a kernel for itself.
+
+    A notebook that does not exist has no kernel either; its run ends when its turn comes.
+    """
+    task = definition.task
+    if definition.isolation is not Isolation.IN_PLACE or not isinstance(task, NotebookTask):
+        return None
+    node = node_rows.find_by_path(connection, task.path)
+    return node.id if node is not None else None
 
 
 def _of_token(connection: Connection, run_id: RunId, deleted: bool) -> RunView:

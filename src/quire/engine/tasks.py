@@ -64,6 +64,8 @@ class NotebookTask:
     path: str  # absolute workspace path, read when the run starts
     revision_at: datetime | None = None  # the newest revision not later than this
     parameters: Parameters = field(default_factory=dict)
+    cells: tuple[str, ...] | None = None  # ids of the cells to run, in this order; None: all
+    stop_on_error: bool = True  # False: the cells after one that failed run all the same
 
     @property
     def label(self) -> str:

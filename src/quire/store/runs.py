@@ -25,7 +25,7 @@ from sqlalchemy import (
 from quire.engine.codec import definition_from_json, definition_to_json
 from quire.engine.models import Attempt, Run, RunKind, Trigger
 from quire.engine.states import Cause, Outcome, State
-from quire.ids import AttemptId, JobId, PrincipalId, RunId
+from quire.ids import AttemptId, JobId, NodeId, PrincipalId, RunId
 from quire.store.tables import Moment, attempts, events, journal_chunks, principals, runs
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "find_by_token",
     "get_view",
     "get_view_of_any",
+    "has_executing_in_session",
     "hide_run",
     "hide_runs_of_job",
     "insert_attempt",
@@ -46,6 +47,7 @@ __all__ = [
     "insert_run",
     "list_active_children",
     "list_active_of_job",
+    "list_active_of_session",
     "list_candidates",
     "list_ended_before",
     "list_executing",
@@ -90,6 +92,7 @@ class Candidate:
     run_id: RunId
     job_id: JobId | None  # None: no saved job
     parent_run_id: RunId | None
+    session_id: NodeId | None  # None: it runs in a kernel of its own
 
 
 _RUN_COLUMNS = (
@@ -110,6 +113,8 @@ _RUN_COLUMNS = (
     runs.c.created_at.label("run_created_at"),
     runs.c.ended_at.label("run_ended_at"),
     runs.c.vendor,
+    runs.c.session_id,
+    runs.c.interactive,
 )
 _RUNS_WITH_CREATOR = runs.outerjoin(principals, principals.c.id == runs.c.creator_id)
 _ATTEMPT_COLUMNS = tuple(
@@ -161,6 +166,8 @@ def _run(row: Any) -> Run:
         created_at=row.run_created_at,
         ended_at=row.run_ended_at,
         vendor=row.vendor,
+        session_id=NodeId(row.session_id) if row.session_id is not None else None,
+        interactive=row.interactive,
     )
 
 
@@ -253,15 +260,41 @@ _SLOTS_USED = (
         ),
     )
 )
+_SESSION_RUNS, _SESSION_ATTEMPTS = runs.alias("session_runs"), attempts.alias("session_attempts")
+_DUE = or_(attempts.c.not_before.is_(None), attempts.c.not_before <= bindparam("now", type_=Moment))
+_DUE_IN_SESSION = or_(
+    _SESSION_ATTEMPTS.c.not_before.is_(None),
+    _SESSION_ATTEMPTS.c.not_before <= bindparam("now", type_=Moment),
+)
+# Whether others of the same session come first: one that executes, those that waited longer.
+_SESSION_IS_TAKEN = exists().where(
+    _SESSION_RUNS.c.session_id == runs.c.session_id,
+    _SESSION_RUNS.c.state.not_in(_ENDED),
+    _SESSION_ATTEMPTS.c.id == _SESSION_RUNS.c.attempt_id,
+    or_(
+        _SESSION_ATTEMPTS.c.state.in_(_EXECUTING),
+        and_(
+            _SESSION_ATTEMPTS.c.state == State.QUEUED,
+            _SESSION_ATTEMPTS.c.id < attempts.c.id,
+            _DUE_IN_SESSION,
+        ),
+    ),
+)
 _CANDIDATES = (
-    select(attempts.c.id, attempts.c.run_id, runs.c.job_id, runs.c.kind, runs.c.parent_run_id)
+    select(
+        attempts.c.id,
+        attempts.c.run_id,
+        runs.c.job_id,
+        runs.c.kind,
+        runs.c.parent_run_id,
+        runs.c.session_id,
+    )
     .join(runs, runs.c.id == attempts.c.run_id)
     .where(
         _ACTIVE_ATTEMPT,
         attempts.c.state == State.QUEUED,
-        or_(
-            attempts.c.not_before.is_(None), attempts.c.not_before <= bindparam("now", type_=Moment)
-        ),
+        _DUE,
+        or_(runs.c.session_id.is_(None), ~_SESSION_IS_TAKEN),
     )
     .order_by(attempts.c.id)
     .limit(bindparam("most"))
@@ -289,6 +322,8 @@ def insert_run(connection: Connection, run: Run, idempotency_token: str | None) 
             "created_at": run.created_at,
             "ended_at": run.ended_at,
             "vendor": dict(run.vendor),
+            "session_id": run.session_id,
+            "interactive": run.interactive,
         },
     )
 
@@ -364,6 +399,7 @@ def list_views(
     job_id: JobId | None,
     kind: RunKind | None,
     active: bool | None,
+    interactive: bool | None,
     creator_id: PrincipalId | None,
     created_from: datetime | None,
     created_to: datetime | None,
@@ -378,6 +414,8 @@ def list_views(
         query = query.where(runs.c.kind == kind)
     if active is not None:
         query = query.where(_ACTIVE_ATTEMPT if active else attempts.c.state.in_(_ENDED))
+    if interactive is not None:
+        query = query.where(runs.c.interactive.is_(interactive))
     if creator_id is not None:
         query = query.where(runs.c.creator_id == creator_id)
     if created_from is not None:
@@ -429,7 +467,7 @@ def list_active_children(connection: Connection, run_id: RunId) -> list[AttemptI
 
 
 def list_candidates(connection: Connection, now: datetime, limit: int) -> list[Candidate]:
-    """Queued attempts whose time has come, oldest first."""
+    """Queued attempts whose time has come, oldest first; of a session only the one that is next."""
     rows = connection.execute(_CANDIDATES, {"now": now, "most": limit})
     return [
         Candidate(
@@ -437,6 +475,7 @@ def list_candidates(connection: Connection, now: datetime, limit: int) -> list[C
             RunId(row.run_id),
             JobId(row.job_id) if row.kind == RunKind.JOB else None,
             RunId(row.parent_run_id) if row.parent_run_id is not None else None,
+            NodeId(row.session_id) if row.session_id is not None else None,
         )
         for row in rows
     ]
@@ -451,6 +490,26 @@ def list_executing(connection: Connection, host: str) -> list[RunnerRow]:
 def count_slots_used(connection: Connection, host: str) -> int:
     """Executing attempts of one host, less those that wait for an executing child run."""
     return int(connection.execute(_SLOTS_USED, {"host": host}).scalar_one())
+
+
+def list_active_of_session(connection: Connection, node_id: NodeId) -> list[RunView]:
+    """The active runs of a notebook's session, in the order of their turn."""
+    rows = connection.execute(
+        _views()
+        .where(
+            runs.c.session_id == node_id,
+            runs.c.state.not_in(_ENDED),
+            attempts.c.id == runs.c.attempt_id,
+        )
+        .order_by(attempts.c.id)
+    )
+    return [_view(row) for row in rows]
+
+
+def has_executing_in_session(connection: Connection, node_id: NodeId) -> bool:
+    """Whether a run has left the queue of a notebook's session and not ended."""
+    query = select(exists().where(runs.c.session_id == node_id, runs.c.state.in_(_EXECUTING)))
+    return bool(connection.execute(query).scalar_one())
 
 
 def has_executing_child(connection: Connection, run_id: RunId) -> bool:

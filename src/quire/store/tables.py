@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -54,6 +55,7 @@ __all__ = [
     "run_creations",
     "runs",
     "server_values",
+    "sessions",
     "tokens",
 ]
 
@@ -245,7 +247,17 @@ runs = Table(
     Column("ended_at", Moment, index=True),
     Column("deleted_at", Moment),
     Column("vendor", Json, nullable=False),
+    # Node of the notebook in whose own kernel it runs; None: a kernel of its own.
+    Column("session_id", BigInteger),
+    Column("interactive", Boolean, nullable=False, server_default=false()),
     Index("ix_runs_job_id", "job_id", "id"),
+    Index(
+        "ix_runs_session",
+        "session_id",
+        "state",
+        sqlite_where=text("session_id IS NOT NULL"),
+        postgresql_where=text("session_id IS NOT NULL"),
+    ),
     Index("ix_runs_parent_run_id", "parent_run_id"),
     Index("ix_runs_active", "job_id", sqlite_where=text(_ACTIVE), postgresql_where=text(_ACTIVE)),
 )
@@ -289,6 +301,17 @@ attempts = Table(
         sqlite_where=text(_ACTIVE),
         postgresql_where=text(_ACTIVE),
     ),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    # Not a foreign key: the kernel of a notebook that was deleted has to be ended first.
+    Column("node_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("holder", Text, nullable=False),  # the server whose runner keeps the kernel
+    Column("lease_expires_at", Moment, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("ending_at", Moment),  # when it was asked to end
 )
 
 journal_chunks = Table(

@@ -182,6 +182,8 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
         sa.Column("deleted_at", sa.BigInteger(), nullable=True),
         sa.Column("vendor", _JSON, nullable=False),
+        sa.Column("session_id", sa.BigInteger(), nullable=True),
+        sa.Column("interactive", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.ForeignKeyConstraint(["creator_id"], ["principals.id"], name=op.f("fk_runs_creator_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
         sa.UniqueConstraint("idempotency_token", name=op.f("uq_runs_idempotency_token")),
@@ -198,6 +200,23 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_runs_ended_at"), ["ended_at"], unique=False)
         batch_op.create_index("ix_runs_job_id", ["job_id", "id"], unique=False)
         batch_op.create_index("ix_runs_parent_run_id", ["parent_run_id"], unique=False)
+        batch_op.create_index(
+            "ix_runs_session",
+            ["session_id", "state"],
+            unique=False,
+            sqlite_where=sa.text("session_id IS NOT NULL"),
+            postgresql_where=sa.text("session_id IS NOT NULL"),
+        )
+
+    op.create_table(
+        "sessions",
+        sa.Column("node_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("holder", sa.Text(), nullable=False),
+        sa.Column("lease_expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("ending_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("node_id", name=op.f("pk_sessions")),
+    )
 
     op.create_table(
         "tokens",
