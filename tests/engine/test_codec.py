@@ -31,6 +31,7 @@ from quire.engine.models import (
     SubmitTask,
     TargetKind,
     Task,
+    WorkingFiles,
 )
 
 _FULL = JobDefinition(
@@ -55,6 +56,8 @@ _FULL = JobDefinition(
         format="databricks",
     ),
     isolation=Isolation.IN_PLACE,
+    working_files=WorkingFiles.WRITE_BACK,
+    updates_publication=True,
     environment={"A": "b"},
     compute=Compute(
         new_cluster=ClusterSpec(

@@ -19,6 +19,7 @@ from quire.engine.models import (
     TargetKind,
     Task,
     TaskKind,
+    WorkingFiles,
 )
 from quire.engine.tasks import TASK_TYPES
 
@@ -58,6 +59,8 @@ def definition_to_json(definition: JobDefinition) -> dict[str, Any]:
             "format": policy.format,
         },
         "isolation": definition.isolation,
+        "working_files": definition.working_files,
+        "updates_publication": definition.updates_publication,
         "environment": dict(definition.environment),
         "compute": compute_to_json(definition.compute) if definition.compute else None,
         "notices": list(definition.notices),
@@ -80,6 +83,8 @@ def definition_from_json(value: Mapping[str, Any]) -> JobDefinition:
         overlap=Overlap(value["overlap"]),
         notifications=_policy(value["notifications"]),
         isolation=Isolation(value["isolation"]),
+        working_files=WorkingFiles(value["working_files"]),
+        updates_publication=value["updates_publication"],
         environment=value["environment"],
         compute=compute_from_json(compute) if (compute := value["compute"]) else None,
         notices=tuple(value["notices"]),
