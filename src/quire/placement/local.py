@@ -9,17 +9,13 @@ when a run has ended or a moment has passed, so as not to compete with a run tha
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import pwd
 import selectors
 import shutil
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
@@ -32,7 +28,8 @@ import psutil
 import structlog
 
 from quire.placement.base import Departure, Reservation, RunnerIdentity
-from quire.runner.kernel_process import KernelUser
+from quire.placement.folders import passable_root
+from quire.placement.users import choose_user, plain_environment
 from quire.runner.main import READY, RunnerConfig, home_folder, send_assignment
 from quire.runner.processes import (
     descendants,
@@ -53,7 +50,6 @@ _REFILL_DELAY_SECONDS = 0.15
 _NURSERY_PATIENCE_SECONDS = 10.0
 _SHORTEST_RESTART_SECONDS = 0.1
 _LONGEST_RESTART_SECONDS = 5.0
-_PROBED_PACKAGES = ("quire_runtime", "ipykernel", "IPython", "numpy", "pandas", "zmq")
 
 
 class _Runner:
@@ -130,9 +126,9 @@ class LocalPlacement:
         """Start the nursery and fill the pool. Raises OSError when a folder cannot be made."""
         self._on_departure = on_departure
         self._config = RunnerConfig(
-            runtime_root=str(_runtime_root(self._settings.data_dir)),
-            user=_kernel_user(self._settings.kernel_user, self._settings.kernel_uid_base),
-            environment=_kernel_environment(),
+            runtime_root=str(passable_root("quire", self._settings.data_dir)),
+            user=choose_user(self._settings.kernel_user, self._settings.kernel_uid_base),
+            environment=plain_environment(),
             kernel_start_seconds=self._settings.kernel_start_seconds,
         )
         _sweep(Path(self._config.runtime_root))
@@ -488,21 +484,6 @@ def _wait_for_exit(pid: int, seconds: float) -> int | None:
         time.sleep(0.005)
 
 
-def _runtime_root(data_dir: Path) -> Path:
-    """Where runners keep their sockets and working folders: short, and passable for every user."""
-    name = hashlib.sha256(str(data_dir.absolute()).encode()).hexdigest()[:8]
-    root = Path(tempfile.gettempdir()) / f"quire-{os.getuid()}-{name}"
-    try:
-        root.mkdir(mode=0o711)
-    except FileExistsError:
-        status = root.lstat()
-        if status.st_uid != os.getuid() or status.st_mode & 0o170022 != 0o040000:
-            # Somebody else made it, or may write to it: not a place for sockets.
-            root = Path(tempfile.mkdtemp(prefix="quire-"))
-    root.chmod(0o711)
-    return root
-
-
 def _sweep(root: Path) -> None:
     """Remove folders of runners that are gone."""
     for folder in root.iterdir():
@@ -511,61 +492,7 @@ def _sweep(root: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _kernel_environment() -> dict[str, str]:
-    """What every kernel may know of the server's environment."""
-    kept = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")
-    environment = {name: os.environ[name] for name in kept if name in os.environ}
-    environment.setdefault("LANG", "C.UTF-8")
-    tools = str(Path(sys.executable).parent)
-    environment["PATH"] = f"{tools}:/usr/local/bin:/usr/bin:/bin"
-    return environment
-
-
 def _kernelspec_environment() -> dict[str, str]:
     """Where the server's user has kernelspecs; runners look there, kernels are not told."""
     names = ("HOME", "JUPYTER_PATH", "JUPYTER_DATA_DIR")
     return {name: os.environ[name] for name in names if name in os.environ}
-
-
-def _kernel_user(name: str, uid_base: int) -> KernelUser | None:
-    """Whom kernels run as; None: the server's own user.
-
-    Another user only when the server is root, and only one who can read this interpreter and its
-    packages; otherwise a warning says so, and kernels run as root.
-    """
-    if not name or os.geteuid() != 0:
-        return None
-    try:
-        entry = pwd.getpwnam(name)
-    except KeyError:
-        _LOG.warning("placement.kernel_user_unknown", user=name, consequence="kernels run as root")
-        return None
-    probe = (
-        "import importlib.util as u\n"
-        f"for name in {_PROBED_PACKAGES!r}: open(u.find_spec(name).origin).close()"
-    )
-    try:
-        result = subprocess.run(
-            [sys.executable, "-I", "-c", probe],
-            user=entry.pw_uid,
-            group=entry.pw_gid,
-            extra_groups=[],
-            cwd="/",
-            env={},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        failure = result.stderr.strip()[-500:] if result.returncode != 0 else None
-    except OSError as error:
-        failure = str(error)
-    if failure is not None:
-        _LOG.warning(
-            "placement.kernel_user_cannot_read",
-            user=name,
-            interpreter=sys.executable,
-            why=failure,
-            consequence="kernels run as root",
-        )
-        return None
-    return KernelUser(entry.pw_uid, entry.pw_gid, uid_base)

@@ -30,8 +30,9 @@ from typing import Any, Protocol
 import zmq
 
 from quire.runner.channels import Channels
-from quire.runner.kernel_process import LEFT, READY, KernelSetup, KernelUser, become_kernel
+from quire.runner.kernel_process import LEFT, READY, KernelSetup, become_kernel
 from quire.runner.processes import descendants, kill_children, send_signal
+from quire.runner.users import KernelUser
 
 __all__ = [
     "ForkedKernel",

@@ -47,26 +47,12 @@ from traitlets.config import Config
 from zmq.eventloop.zmqstream import ZMQStream
 
 from quire.runner.processes import die_with_parent
+from quire.runner.users import KernelUser, become_user
 
-__all__ = ["LEFT", "READY", "KernelSetup", "KernelUser", "become_kernel", "prepare_shell"]
+__all__ = ["LEFT", "READY", "KernelSetup", "become_kernel", "prepare_shell"]
 
 READY = b"k"
 LEFT = b"x"
-
-
-@dataclass(frozen=True)
-class KernelUser:
-    """Whom a kernel runs as."""
-
-    uid: int
-    gid: int
-    uid_base: int = 0  # not 0: each kernel has a user and a group number of its own from here on
-
-    def of_runner(self, pid: int) -> KernelUser:
-        """Whom the kernel of one runner runs as."""
-        if not self.uid_base:
-            return self
-        return KernelUser(self.uid_base + pid, self.uid_base + pid)
 
 
 @dataclass(frozen=True)
@@ -187,9 +173,7 @@ def _detach_from_parent(setup: KernelSetup, parent_pid: int, ready: int) -> None
     os.closerange(3, ready)
     os.closerange(ready + 1, os.sysconf("SC_OPEN_MAX"))
     if setup.user is not None:
-        os.setgroups([setup.user.gid])
-        os.setresgid(setup.user.gid, setup.user.gid, setup.user.gid)
-        os.setresuid(setup.user.uid, setup.user.uid, setup.user.uid)
+        become_user(setup.user)
     die_with_parent(parent_pid)
     os.umask(0o022)
     os.environ.clear()

@@ -40,12 +40,12 @@ from quire.runner.kernel import (
     fork_kernel,
     start_kernel,
 )
-from quire.runner.kernel_process import KernelUser
 from quire.runner.orders import Orders
 from quire.runner.processes import adopt_orphans, kill_children, start_time
 from quire.runner.protocol import Assignment, EventType, ReportAnswer
 from quire.runner.report import Reporter
 from quire.runner.spool import Spool, StorageFull
+from quire.runner.users import KernelUser
 
 __all__ = ["READY", "RunnerConfig", "become_runner", "home_folder", "send_assignment"]
 
@@ -126,7 +126,7 @@ class _Runner:
         self._config = config
         self._home = KernelHome(
             home_folder(config.runtime_root, os.getpid(), start_time(os.getpid()) or ""),
-            config.user.of_runner(os.getpid()) if config.user is not None else None,
+            config.user.of_process(os.getpid()) if config.user is not None else None,
             config.environment,
         )
 
