@@ -7,7 +7,7 @@ import pytest
 from quire.engine.models import NotificationEvent, Overlap, RunKind, RunRequest, Trigger
 from quire.engine.runs import RunFilter
 from quire.engine.states import Cause, Outcome, State
-from quire.errors import InvalidState, NotFound, RateLimited
+from quire.errors import InvalidState, NotFound, QuotaExceeded, RateLimited
 from quire.ids import AttemptId, JobId
 from tests.engine.parts import Parts, definition
 
@@ -342,3 +342,15 @@ def test_who_is_told_of_what(parts: Parts) -> None:
         (NotificationEvent.START, second, False),
         (NotificationEvent.SUCCESS, second, True),
     ]
+
+
+def test_a_notebook_has_as_many_active_runs_as_a_request_allows(parts: Parts) -> None:
+    asked = RunRequest(definition=definition(), notebook_limit=2)
+    first = parts.runs.submit(parts.user, asked)
+    parts.runs.submit(parts.user, asked)
+    with pytest.raises(QuotaExceeded, match="/Shared/n has 2 runs"):
+        parts.runs.submit(parts.user, asked)
+    parts.runs.submit(parts.user, RunRequest(definition=definition()))  # sets no limit
+    parts.runs.cancel(parts.user, first.attempt.id)
+    with pytest.raises(QuotaExceeded):
+        parts.runs.submit(parts.user, asked)

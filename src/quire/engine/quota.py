@@ -29,6 +29,16 @@ class Quota:
         if job_rows.count_jobs(connection) >= limit:
             raise QuotaExceeded(f"The limit of {limit} saved jobs is reached.")
 
+    def check_notebook(self, connection: Connection, path: str, limit: int) -> None:
+        """Raise QuotaExceeded when a notebook has ``limit`` active runs.
+
+        A notebook that starts itself would otherwise fill the server.
+        """
+        if run_rows.count_active_of_notebook(connection, path) >= limit:
+            raise QuotaExceeded(
+                f"{path} has {limit} runs that are not over. Does the notebook start itself?"
+            )
+
     def take_run(self, connection: Connection, now: datetime) -> None:
         """Make room for one more run. Raises RateLimited."""
         active_limit = self._settings.max_active_runs

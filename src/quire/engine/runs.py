@@ -79,8 +79,8 @@ class Runs:
         """Accept a run; it is stored when this returns.
 
         A known idempotency token gives back the run it made, whatever else the request says.
-        Raises NotFound for an unknown job, RateLimited, and InvalidState when the run of the
-        token was deleted.
+        Raises NotFound for an unknown job, RateLimited, QuotaExceeded when the notebook has as many
+        active runs as the request allows, and InvalidState when the run of the token was deleted.
         """
         try:
             with self._database.write() as connection:
@@ -106,6 +106,8 @@ class Runs:
         if definition is None:
             raise ValueError("a run request names a job or brings a definition")
         now = self._clock.now()
+        if request.notebook_limit is not None and (path := definition.task.workspace_path):
+            self._quota.check_notebook(connection, path, request.notebook_limit)
         self._quota.take_run(connection, now)
         return create_run(connection, self._transitions, actor, request, definition, now)
 

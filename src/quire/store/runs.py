@@ -34,6 +34,7 @@ __all__ = [
     "RunnerRow",
     "count_active",
     "count_active_of_job",
+    "count_active_of_notebook",
     "count_by_active_state",
     "event",
     "find_by_token",
@@ -450,6 +451,15 @@ def count_active_of_job(connection: Connection, job_id: JobId) -> int:
     return int(
         connection.execute(
             select(func.count()).where(_ACTIVE_RUN, runs.c.job_id == job_id)
+        ).scalar_one()
+    )
+
+
+def count_active_of_notebook(connection: Connection, path: str) -> int:
+    in_task = runs.c.definition["task"]["path"].as_string()
+    return int(
+        connection.execute(
+            select(func.count()).select_from(runs).where(_ACTIVE_RUN, in_task == path)
         ).scalar_one()
     )
 

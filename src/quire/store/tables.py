@@ -32,6 +32,7 @@ from sqlalchemy.types import TypeDecorator
 
 __all__ = [
     "Moment",
+    "artifacts",
     "attachments",
     "attempts",
     "cluster_events",
@@ -312,6 +313,18 @@ sessions = Table(
     Column("lease_expires_at", Moment, nullable=False),
     Column("started_at", Moment, nullable=False),
     Column("ending_at", Moment),  # when it was asked to end
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("attempt_id", ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True),
+    # SHA-256 of the name: PostgreSQL indexes no text as long as a name may be.
+    Column("name_digest", LargeBinary(32), primary_key=True),
+    Column("name", Text, nullable=False),  # path in the working folder, such as "out/a.csv"
+    Column("size", BigInteger, nullable=False),
+    Column("blob_key", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
 )
 
 journal_chunks = Table(

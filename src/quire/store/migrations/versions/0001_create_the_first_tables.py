@@ -351,6 +351,22 @@ def upgrade() -> None:
         sa.UniqueConstraint("node_id", name=op.f("uq_publications_node_id")),
     )
     op.create_table(
+        "artifacts",
+        sa.Column("attempt_id", _ID, nullable=False),
+        sa.Column("name_digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("blob_key", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["attempt_id"],
+            ["attempts.id"],
+            name=op.f("fk_artifacts_attempt_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("attempt_id", "name_digest", name=op.f("pk_artifacts")),
+    )
+    op.create_table(
         "journal_chunks",
         sa.Column("attempt_id", _ID, nullable=False),
         sa.Column("offset", sa.BigInteger(), nullable=False),
@@ -504,6 +520,7 @@ def downgrade() -> None:
     op.drop_table("cluster_events")
     op.drop_table("clusters")
     op.drop_table("journal_chunks")
+    op.drop_table("artifacts")
     op.drop_table("publications")
     op.drop_table("attachments")
     op.drop_table("revisions")
