@@ -631,7 +631,9 @@ def test_blobs_that_cannot_be_removed_do_not_undo_a_deletion(
 
 def _append(number: int) -> Any:
     def change(notebook: dict[str, Any]) -> int:
-        notebook["cells"].append({"cell_type": "raw", "id": f"c{number}", "source": ""})
+        notebook["cells"].append(
+            {"cell_type": "raw", "id": f"c{number}", "metadata": {}, "source": ""}
+        )
         return number
 
     return change
@@ -656,6 +658,21 @@ def test_outputs_are_no_new_version(
     assert node.revision == 1
     assert len(workspace.read_notebook(people.ann, "/Users/ann/n")[1]["cells"]) == 2
     assert len(blobs.list("notebooks/")) == 1
+
+
+def test_sources_of_controls_are_made_anew(workspace: Workspace, people: _People) -> None:
+    notebook = _notebook("stale = True")
+    control = {"controlType": "TEXT_INPUT", "label": "", "variable": "city", "value": "Oslo"}
+    notebook["cells"][0]["metadata"] = {"datalore": {"type": "CONTROL", "control": control}}
+    made = workspace.import_notebook(people.ann, "/Users/ann/n", notebook)
+
+    def change(notebook: dict[str, Any]) -> None:
+        assert notebook["cells"][0]["source"] == "city = 'Oslo'"
+        notebook["cells"][0]["metadata"]["datalore"]["control"]["value"] = "Bergen"
+
+    workspace.edit_notebook(people.ann, made.id, change)
+    read = workspace.read_notebook(people.ann, made.path)[1]
+    assert read["cells"][0]["source"] == "city = 'Bergen'"
 
 
 def test_a_failed_edit_changes_nothing(

@@ -41,6 +41,7 @@ from quire.store.database import Database
 from quire.store.locks import lock_tree
 from quire.store.nodes import ROOTS
 from quire.workspace.addressing import ancestors, check_path, parent_of
+from quire.workspace.controls import refresh_sources
 from quire.workspace.models import Node, NodeKind, Revision
 
 __all__ = ["Grant", "Node", "NodeKind", "Revision", "Workspace"]
@@ -663,7 +664,7 @@ def _metadata(notebook: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 def _encode(notebook: Mapping[str, Any]) -> bytes:
     try:
-        text = json.dumps(notebook, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(refresh_sources(notebook), ensure_ascii=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
         raise InvalidValue("content", f"the notebook is not JSON: {error}") from error
     # An output may hold half a surrogate pair; json.loads reads it back.
