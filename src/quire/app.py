@@ -21,6 +21,7 @@ from quire.dialects.base import Dialect, Services, install_dialects
 from quire.dialects.databricks import databricks_dialect
 from quire.dialects.databricks.mapping import resolve_references, webhook_message
 from quire.dialects.datalore import datalore_dialect
+from quire.engine.artifacts import Artifacts
 from quire.engine.dispatcher import Dispatcher, DispatcherParts
 from quire.engine.jobs import Jobs
 from quire.engine.models import Attempt, Parameters, Run
@@ -138,6 +139,7 @@ class Server:
             wake_scheduler=lambda: self.scheduler.loop.wake(),
         )
         self.results = Results(self.blobs, Journal(database, self.blobs))
+        self.artifacts = Artifacts(database, self.blobs, self.results, clock, settings)
         self.reports = Reports(database, self.blobs, clock, self.transitions, settings)
         self.recovery = Recovery(
             database,
@@ -176,6 +178,7 @@ class Server:
             jobs=self.jobs,
             runs=self.runs,
             results=self.results,
+            artifacts=self.artifacts,
             workspace=self.workspace,
             attachments=self.attachments,
             principals=self.principals,

@@ -67,6 +67,12 @@ class Settings:
     )
     cell_output_limit_bytes: int = _setting(8 * _MIB, "Output of one cell; more ends the run.")
     run_output_limit_bytes: int = _setting(1024 * _MIB, "Output of one run; more ends the run.")
+    run_file_limit_bytes: int = _setting(
+        256 * _MIB, "Largest file that is kept of a run's working folder."
+    )
+    run_files_limit_bytes: int = _setting(
+        1024 * _MIB, "All files that are kept of one run's working folder."
+    )
     kernel_memory_bytes: int = _setting(
         4096 * _MIB, "Data segment limit of each process of a kernel; 0: none."
     )

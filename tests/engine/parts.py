@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from quire.clock import ManualClock
+from quire.engine.artifacts import Artifacts
 from quire.engine.jobs import Jobs
 from quire.engine.models import (
     Attempt,
@@ -106,6 +107,7 @@ class Parts:
         )
         self.reports = Reports(database, blobs, clock, self.transitions, self.settings)
         self.results = Results(blobs, Journal(database, blobs))
+        self.artifacts = Artifacts(database, blobs, self.results, clock, self.settings)
         self.scheduler = Scheduler(
             database, clock, self.quota, self.transitions, self.principals, self.settings
         )

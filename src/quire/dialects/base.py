@@ -33,6 +33,7 @@ from quire.identity.scopes import Level, require_scope
 from quire.settings import Settings
 
 if TYPE_CHECKING:
+    from quire.engine.artifacts import Artifacts
     from quire.engine.jobs import Jobs
     from quire.engine.results import Results
     from quire.engine.runs import Runs
@@ -68,6 +69,7 @@ class Services:
     jobs: Jobs
     runs: Runs
     results: Results
+    artifacts: Artifacts
     workspace: Workspace
     attachments: Attachments
     principals: Principals

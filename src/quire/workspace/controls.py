@@ -33,6 +33,7 @@ __all__ = [
     "METADATA_KEY",
     "Control",
     "ControlKind",
+    "check_parameters",
     "control_metadata",
     "control_of",
     "controls_of",
@@ -161,6 +162,19 @@ def set_values(
     variables = {control.variable for control in controls_of(notebook)}
     left = {name: value for name, value in parameters.items() if name not in variables}
     return _with_controls(notebook, parameters), left
+
+
+def check_parameters(
+    notebook: Mapping[str, Any], flavour: str | None, parameters: Mapping[str, Any]
+) -> None:
+    """Raise InvalidValue for parameters that a run of this notebook could not be given."""
+    _, left = set_values(notebook, parameters)
+    if left and not takes_other_parameters(notebook, flavour):
+        raise InvalidValue(
+            f"parameters.{next(iter(left))}",
+            "no control of the notebook has this variable.",
+            allowed=[each.variable for each in controls_of(notebook) if each.variable] or None,
+        )
 
 
 def takes_other_parameters(notebook: Mapping[str, Any], flavour: str | None) -> bool:

@@ -40,6 +40,7 @@ class Door:
             jobs=self.parts.jobs,
             runs=self.parts.runs,
             results=self.parts.results,
+            artifacts=self.parts.artifacts,
             workspace=self.workspace,
             attachments=Attachments(database, blobs, clock, self.workspace, limit_bytes=1_000_000),
             principals=self.parts.principals,

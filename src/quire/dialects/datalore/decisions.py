@@ -5,7 +5,21 @@ Each constant is one decision. ``docs/parity/datalore.md`` lists them all.
 
 from __future__ import annotations
 
-__all__ = ["RUN_STATUS_SHOWS_FULL_NOTEBOOK_ID"]
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+__all__ = [
+    "INTERACTIVE_RUN_ANSWER",
+    "MOST_UNFINISHED_RUNS_OF_A_NOTEBOOK",
+    "RUN_STATUS_SHOWS_FULL_NOTEBOOK_ID",
+]
 
 RUN_STATUS_SHOWS_FULL_NOTEBOOK_ID = True
 """``notebookId`` of a run's status is ``user/notebook``, as in the request, not the second half."""
+
+INTERACTIVE_RUN_ANSWER: Mapping[str, Any] = MappingProxyType({})
+"""Body of the answer to an interactive run, which is given at once."""
+
+MOST_UNFINISHED_RUNS_OF_A_NOTEBOOK = 50
+"""More are refused with 400: a notebook that starts itself would fill the server (contract 8)."""

@@ -22,6 +22,7 @@ from quire.dialects.base import (
 )
 from quire.dialects.datalore import credentials
 from quire.dialects.datalore.errors import JSON_TYPE, render_error
+from quire.dialects.datalore.routes import runs
 from quire.dialects.reading import read_json_object, read_query, validate
 from quire.errors import UnsupportedMediaType
 
@@ -45,7 +46,7 @@ _OPENAPI_PATH = "/api/run/v1/openapi.json"
 def datalore_dialect(services: Services) -> Dialect:
     """The Datalore dialect over these services."""
     settings = services.settings
-    endpoints: tuple[Endpoint, ...] = ()
+    endpoints: tuple[Endpoint, ...] = (*runs.endpoints(services),)
     openapi = make_openapi("Quire: Datalore dialect", "v1", endpoints)
 
     def authenticate(request: Request) -> Principal:
