@@ -341,6 +341,16 @@ def test_much_output_below_the_limit_arrives_whole_and_needs_little_memory(bench
     assert int(lines["VmHWM"].split()[0]) < 250_000, lines["VmHWM"]
 
 
+def test_a_kernel_that_cannot_be_set_up_ends_the_run_and_says_why(bench: Bench) -> None:
+    run = bench.run(make_notebook("print('never')"), environment={"NAME": "a\0b"})
+    assert run.outcome == ("internal_error", "kernel_not_started")
+    assert run.finished["message"] == (
+        "The kernel could not be set up: ValueError: embedded null byte"
+    )
+    assert run.finished["error_trace"].endswith("ValueError: embedded null byte")
+    assert run.text(0) == ""
+
+
 def test_an_unknown_kernel_is_refused_by_name(bench: Bench) -> None:
     run = bench.run(make_notebook("1"), kernel_name="klingon")
     assert run.outcome == ("internal_error", "kernel_not_started")

@@ -22,6 +22,7 @@ import quire_runtime
 from quire.runner.channels import Message
 from quire.runner.diagnosis import Ending, cell_error, kernel_death, oom_kills, succeeded
 from quire.runner.kernel import Kernel
+from quire.runner.kernel_process import NOT_SET_UP
 from quire.runner.limits import OutputCount, limit_process, limiting_code
 from quire.runner.orders import Orders
 from quire.runner.parameters import inject_parameters
@@ -165,7 +166,7 @@ class Execution:
         return cells
 
     def _configure(self) -> None:
-        """Bound the kernel and set it up for this run, by one request that nobody sees.
+        """Bound the kernel and set it up for this run, unseen by its notebook.
 
         Only Python kernels have a runtime; others are bounded from outside.
         """
@@ -187,6 +188,8 @@ class Execution:
         if kernel.name != "python3":
             root = str(Path(quire_runtime.__file__).parents[1])
             code = f"__import__('sys').path.append({root!r})\n{code}"
+        if kernel.set_up(code):
+            return
         reply = self._await(self._channels.execute(code, silent=True)).content
         if reply["status"] != "ok":
             error_text = f"{reply.get('ename')}: {reply.get('evalue')}"
@@ -226,6 +229,8 @@ class Execution:
             raise Stopped(self._stop.ending)
         if cell.exit_value is not None:
             return succeeded(index, exited=True)
+        if failed and reply.content["ename"] == NOT_SET_UP:
+            raise _not_set_up(reply.content["evalue"], "\n".join(reply.content["traceback"]))
         if failed and not allows_error:
             return cell_error(index, reply.content, self._assignment.limits)
         return None

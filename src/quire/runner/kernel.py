@@ -78,6 +78,13 @@ class Kernel(Protocol):
         """How it ended, as waitpid tells; None while it lives or when nobody could see."""
         ...
 
+    def set_up(self, code: str) -> bool:
+        """Have code run before the next request; False when this kernel has to be asked to.
+
+        When it fails, the reply to that request is the error :data:`NOT_SET_UP`.
+        """
+        ...
+
     def send_signal(self, number: int) -> None:
         """Signal the kernel and the processes of its group."""
         ...
@@ -102,6 +109,11 @@ class KernelHome:
     folder: Path  # short: socket paths below it must stay under 107 bytes
     user: KernelUser | None
     environment: Mapping[str, str]
+
+    @property
+    def setup_file(self) -> Path:
+        """What the kernel runs before its next request."""
+        return self.folder / "setup.py"
 
     @property
     def working_dir(self) -> Path:
@@ -133,11 +145,14 @@ class ForkedKernel:
     name = "python3"
     poll_seconds = None
 
-    def __init__(self, pid: int, connection: Mapping[str, Any], ready: int) -> None:
+    def __init__(
+        self, pid: int, connection: Mapping[str, Any], ready: int, home: KernelHome
+    ) -> None:
         """``ready`` is the other end of what :func:`become_kernel` tells its states by."""
         from ipykernel.ipkernel import IPythonKernel
 
         self._ready = ready
+        self._home = home
         self._cleared = False
         self.pid: int | None = pid
         self._child = pid
@@ -159,6 +174,10 @@ class ForkedKernel:
     @property
     def wait_status(self) -> int | None:
         return self._status
+
+    def set_up(self, code: str) -> bool:
+        _write_private(self._home.setup_file, code, self._home.user)
+        return True
 
     def send_signal(self, number: int) -> None:
         if not self.has_died():
@@ -228,6 +247,7 @@ def fork_kernel(
     log_file = home.folder / "kernel.log"
     setup = KernelSetup(
         connection_file=str(connection_file),
+        setup_file=str(home.setup_file),
         working_dir=str(home.working_dir),
         profile_dir=str(home.folder / "ipython"),
         log_file=str(log_file),
@@ -248,7 +268,7 @@ def fork_kernel(
     except BaseException:
         os.close(ready)
         raise
-    return ForkedKernel(pid, connection, ready)
+    return ForkedKernel(pid, connection, ready, home)
 
 
 def _write_private(path: Path, text: str, user: KernelUser | None) -> None:
@@ -300,6 +320,10 @@ class ManagedKernel:
     @property
     def wait_status(self) -> int | None:
         return self._status
+
+    def set_up(self, code: str) -> bool:
+        del code
+        return False
 
     def send_signal(self, number: int) -> None:
         if self.has_died():

@@ -30,6 +30,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -49,10 +50,11 @@ from zmq.eventloop.zmqstream import ZMQStream
 from quire.runner.processes import die_with_parent
 from quire.runner.users import KernelUser, become_user
 
-__all__ = ["LEFT", "READY", "KernelSetup", "become_kernel", "prepare_shell"]
+__all__ = ["LEFT", "NOT_SET_UP", "READY", "KernelSetup", "become_kernel", "prepare_shell"]
 
 READY = b"k"
 LEFT = b"x"
+NOT_SET_UP = "QuireKernelNotSetUp"  # name of the error in the reply to the first request
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class KernelSetup:
     """What a child needs to become a kernel."""
 
     connection_file: str
+    setup_file: str  # code to run before the next request, when there is one
     working_dir: str
     profile_dir: str
     log_file: str  # what the kernel says before its output is captured
@@ -73,6 +76,37 @@ class _Kernel(IPythonKernel):
     # The pause papers over a lost flush; the runner waits for the idle message, which comes after
     # all output on the same socket, so nothing can be lost.
     _execute_sleep = 0.0
+
+    async def do_execute(self, code: str, silent: bool, *arguments: Any, **options: Any) -> Any:
+        """Set up what waits to be set up, then execute."""
+        failure = self._set_up()
+        if failure is not None:
+            return failure
+        execute: Any = super().do_execute
+        return await execute(code, silent, *arguments, **options)
+
+    def _set_up(self) -> dict[str, Any] | None:
+        """Run the code the runner left, if there is any; the reply that tells of its failure.
+
+        A request of its own would take the runner as long as a cell does.
+        """
+        try:
+            with open(_KernelApp.setup_file, "rb") as file:
+                code = file.read()
+        except FileNotFoundError:
+            return None
+        os.unlink(_KernelApp.setup_file)
+        try:
+            exec(compile(code, "<set-up>", "exec"), {})  # noqa: S102
+        except Exception as error:  # noqa: BLE001  (whatever it is, the runner has to hear of it)
+            return {
+                "status": "error",
+                "execution_count": self.execution_count,
+                "ename": NOT_SET_UP,
+                "evalue": f"{type(error).__name__}: {error}",
+                "traceback": traceback.format_exc().splitlines(),
+            }
+        return None
 
     async def _progressively_terminate_all_children(self) -> None:
         """The runner ends what is left, and needs no pauses to find it."""
@@ -107,6 +141,7 @@ class _KernelApp(IPKernelApp):
     """ipykernel's application, without command line, configuration files and heartbeat."""
 
     kernel_class = _Kernel
+    setup_file = ""
 
     def parse_command_line(self, argv: list[str] | None = None) -> None:
         """The settings come as traits."""
@@ -151,8 +186,6 @@ def become_kernel(
         app.start()
         status = 0
     except BaseException:  # noqa: BLE001  (whatever it is, the process ends here and says why)
-        import traceback
-
         traceback.print_exc(file=sys.__stderr__)
     finally:
         _leave(status, ready)
@@ -220,6 +253,7 @@ def _settle_shell(app: Any, setup: KernelSetup) -> None:
 def _start_app(setup: KernelSetup) -> Any:
     app = _KernelApp.instance()
     app.connection_file = setup.connection_file
+    _KernelApp.setup_file = setup.setup_file
     app.log_level = 50
     app.config.ProfileDir.location = setup.profile_dir
     app.initialize([])  # type: ignore[no-untyped-call]
@@ -233,6 +267,7 @@ def _start_app(setup: KernelSetup) -> Any:
     # to leave.
     atexit.unregister(app.close)
     atexit.unregister(app.iopub_thread.stop)
+    gc.freeze()  # what is here now is not the notebook's, and need not be looked at when it ends
     return app
 
 

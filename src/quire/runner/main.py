@@ -52,6 +52,7 @@ __all__ = ["READY", "RunnerConfig", "become_runner", "home_folder", "send_assign
 READY = b"R"
 _LENGTH_BYTES = 8
 _ASK_AGAIN_SECONDS = 0.2
+_UNDISTURBED_SECONDS = 0.05
 _DEFAULT_KERNELS = frozenset({"", "python3"})
 
 
@@ -247,7 +248,7 @@ class _Attempt:
         if self._kernel is not None:
             self._kernel.shut_down(lambda: self._orders.cancelled or self._orders.dismissed)
         self._emit(EventType.TERMINATED)
-        self._reporter.hurry()
+        self._reporter.hurry(_UNDISTURBED_SECONDS)
         if self._kernel is not None:
             self._kernel.kill()
         shutil.rmtree(self._home.folder, ignore_errors=True)

@@ -26,6 +26,7 @@ __all__ = [
     "start_time",
 ]
 
+_STAT_BYTES = 4096
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
@@ -65,10 +66,15 @@ def host_identity() -> str:
 def _stat(pid: int) -> list[bytes] | None:
     """Fields of ``/proc/<pid>/stat`` from the third (state) on; None without such a process."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
+        file = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
         return None
+    try:
+        return os.read(file, _STAT_BYTES).rpartition(b")")[2].split()
+    except ProcessLookupError:
+        return None
+    finally:
+        os.close(file)
 
 
 def start_time(pid: int) -> str | None:

@@ -6,6 +6,7 @@ request is in flight at a time; what is spooled meanwhile goes with the next one
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -24,6 +25,7 @@ __all__ = ["Reporter"]
 _BATCH_BYTES = 1024 * 1024
 _GATHER_SECONDS = 0.06  # a short run's events go in one request
 _LATER_GATHER_SECONDS = 0.1
+_CONNECT_AFTER_SECONDS = 0.005
 _FIRST_RETRY_SECONDS = 0.05
 _LONGEST_RETRY_SECONDS = 2.0
 _REQUEST_TIMEOUT_SECONDS = 60.0
@@ -74,15 +76,15 @@ class Reporter:
         self._urgent = True
         os.eventfd_write(self._wake, 1)
 
-    def finish(self) -> None:
-        """All is spooled: deliver it, for as long as that takes, and return."""
-        self.hurry()
-        self._thread.join()
-
-    def hurry(self) -> None:
-        """All is spooled; gather no more."""
+    def hurry(self, seconds: float) -> None:
+        """All is spooled: deliver it without gathering more, and leave it alone for so long."""
         self._closing = True
         os.eventfd_write(self._wake, 1)
+        self._thread.join(seconds)
+
+    def finish(self) -> None:
+        """Return when all is delivered, however long that takes."""
+        self._thread.join()
 
     @property
     def dismissed(self) -> bool:
@@ -92,6 +94,10 @@ class Reporter:
     def _run(self) -> None:
         retry_seconds = _FIRST_RETRY_SECONDS
         gather_seconds = _GATHER_SECONDS
+        # The start of the run goes first; then there is time while its first cell executes.
+        self._sleep_until(time.monotonic() + _CONNECT_AFTER_SECONDS)
+        with contextlib.suppress(OSError):
+            self._connect()
         while not self._dismissed and self._wait_for_work(gather_seconds):
             if self._report():
                 retry_seconds = _FIRST_RETRY_SECONDS
@@ -183,17 +189,7 @@ class Reporter:
         return self._post(body)
 
     def _post(self, body: bytes) -> tuple[int, bytes]:
-        connection = self._connection
-        if connection is None:
-            parts = urlsplit(self._server_url)
-            kind = (
-                http.client.HTTPSConnection
-                if parts.scheme == "https"
-                else http.client.HTTPConnection
-            )
-            assert parts.hostname is not None
-            connection = kind(parts.hostname, parts.port, timeout=_REQUEST_TIMEOUT_SECONDS)
-            self._connection = connection
+        connection = self._connect()
         connection.request(
             "POST",
             f"{urlsplit(self._server_url).path.rstrip('/')}/internal/v1/attempts/"
@@ -206,6 +202,21 @@ class Reporter:
         )
         response = connection.getresponse()
         return response.status, response.read()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        """The connection to the server, opened when there is none. Raises OSError."""
+        if self._connection is None:
+            parts = urlsplit(self._server_url)
+            kind = (
+                http.client.HTTPSConnection
+                if parts.scheme == "https"
+                else http.client.HTTPConnection
+            )
+            assert parts.hostname is not None
+            connection = kind(parts.hostname, parts.port, timeout=_REQUEST_TIMEOUT_SECONDS)
+            connection.connect()
+            self._connection = connection
+        return self._connection
 
     def _disconnect(self) -> None:
         if self._connection is not None:
