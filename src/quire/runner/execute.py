@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,12 @@ class Execution:
         self._poller.register(orders.fileno(), zmq.POLLIN)
         kernel.register(self._poller)
 
+    @property
+    def left_kernel_sound(self) -> bool:
+        """Whether the kernel has come through the run, and no more than an interrupt."""
+        terminated = self._stop is not None and self._stop.terminated
+        return not terminated and not self._kernel.has_died()
+
     def run(self) -> Ending:
         """Set the kernel up and execute the notebook; how it ended."""
         try:
@@ -123,9 +129,14 @@ class Execution:
             notebook.get("metadata", {}).get("execution", {}).get("allow_errors", False)
         )
         executed = 0
-        for index, cell in enumerate(self._cells(own_language or kernel_language)):
+        failure: Ending | None = None
+        for index, cell in self._chosen(self._cells(own_language or kernel_language)):
             source = "".join(cell["source"])
-            if cell["cell_type"] != "code" or not source.strip():
+            if cell["cell_type"] != "code":
+                continue
+            if not source.strip():
+                if self._assignment.session:
+                    self._pass_over(index)
                 continue
             tags = cell["metadata"].get("tags", [])
             if "skip-execution" in tags:
@@ -141,9 +152,31 @@ class Execution:
             if magic is not None and source.lstrip()[:1] not in ("%", "!"):
                 code = f"%%{magic}\n{source}"
             ending = self._run_cell(index, code, executed, allows_error)
-            if ending is not None:
+            if ending is not None and (
+                ending.cause != "cell_error" or self._assignment.stop_on_error
+            ):
                 return ending
-        return succeeded(self._last_cell, exited=False)
+            failure = failure or ending
+        return failure or succeeded(self._last_cell, exited=False)
+
+    def _chosen(
+        self, cells: Sequence[Mapping[str, Any]]
+    ) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """The cells to run, each with its index; injected parameters come before chosen ones."""
+        chosen = self._assignment.cells
+        if chosen is None:
+            yield from enumerate(cells)
+            return
+        indexes = {cell.get("id"): index for index, cell in enumerate(cells)}
+        own = {cell.get("id") for cell in self._assignment.notebook["cells"]}
+        for cell_id in [*(each for each in indexes if each not in own), *chosen]:
+            if cell_id in indexes:
+                yield indexes[cell_id], cells[indexes[cell_id]]
+
+    def _pass_over(self, index: int) -> None:
+        """A cell without code shows nothing any more, whatever it showed before."""
+        self._emit(EventType.CELL_STARTED, index=index)
+        self._emit(EventType.CELL_FINISHED, index=index, status="ok", execution_count=None)
 
     def _cells(self, language: str) -> Sequence[Mapping[str, Any]]:
         assignment = self._assignment
@@ -191,6 +224,8 @@ class Execution:
         if kernel.set_up(code):
             return
         reply = self._await(self._channels.execute(code, silent=True)).content
+        if self._stop is not None:
+            raise Stopped(self._stop.ending)
         if reply["status"] != "ok":
             error_text = f"{reply.get('ename')}: {reply.get('evalue')}"
             raise _not_set_up(error_text, "\n".join(reply.get("traceback", [])))
@@ -206,12 +241,16 @@ class Execution:
         self._count.start_cell()
         for places in self._displays.values():
             places.pop(index, None)
-        request_id = self._channels.execute(code, stop_on_error=not allows_error)
+        # A kernel that is kept must not drop, with what was queued behind an error, the next run.
+        stop_on_error = not allows_error and not self._assignment.session
+        request_id = self._channels.execute(code, stop_on_error=stop_on_error)
         cell = self._cell = _Cell(index, request_id)
         failed = True
         try:
             reply = self._await(request_id)
             cell.timing["shell.execute_reply"] = _timestamp(reply.date)
+            if self._assignment.session:  # where earlier runs were counted too
+                execution_count = reply.content.get("execution_count", execution_count)
             failed = reply.content["status"] == "error" and cell.exit_value is None
         finally:
             self._flush_stream()

@@ -7,6 +7,8 @@ Owns: the life of the process, from the nursery's fork to its exit:
    means that nobody will send one: kernel and runner leave.
 3. From a whole assignment on it depends on nobody. It writes the event ``accepted`` to its spool,
    executes, and leaves when the server has every event, however long that takes.
+4. For a run of a session it keeps its kernel instead of leaving, says ``R`` again when the kernel
+   is free, and goes back to 2. It leaves when its server has closed the socket or is gone.
 """
 
 from __future__ import annotations
@@ -134,13 +136,14 @@ class _Runner:
     def run(self) -> None:
         try:
             self._home.create()
-            kernel = self._make_ready()
-            try:
-                assignment = self._receive_assignment(kernel)
-            except BaseException:
-                kernel.kill()
-                raise
-            _Attempt(assignment, kernel, self._home, self._config).run()
+            kernel: Kernel | None = self._make_ready()
+            while kernel is not None:
+                try:
+                    assignment = self._receive_assignment(kernel)
+                except BaseException:
+                    kernel.kill()
+                    raise
+                kernel = _Attempt(assignment, kernel, self._home, self._config, self._channel).run()
         finally:
             kill_children()
             shutil.rmtree(self._home.folder, ignore_errors=True)
@@ -188,16 +191,22 @@ class _Runner:
             if time.monotonic() > give_up_at:
                 raise KernelNotStarted("The kernel did not answer in time.")
 
-    def _receive_assignment(self, kernel: ForkedKernel) -> Assignment:
+    def _receive_assignment(self, kernel: Kernel) -> Assignment:
         poller = zmq.Poller()
         poller.register(self._channel, zmq.POLLIN)
+        poller.register(kernel.channels.iopub, zmq.POLLIN)
         kernel.register(poller)
+        patience = None if kernel.poll_seconds is None else int(kernel.poll_seconds * 1000)
         data = bytearray()
         length: int | None = None
         while length is None or len(data) < length:
-            poller.poll()
+            ready = dict(poller.poll(patience))
             if kernel.has_died():
                 raise KernelNotStarted("The kernel died before it had work.")
+            while kernel.channels.receive(kernel.channels.iopub) is not None:
+                pass  # a kept kernel's threads go on printing, which belongs to no run
+            if self._channel.fileno() not in ready:
+                continue
             part = self._channel.recv(1 << 20)
             if not part:
                 raise _NotNeeded
@@ -205,17 +214,26 @@ class _Runner:
             if length is None and len(data) >= _LENGTH_BYTES:
                 length = int.from_bytes(data[:_LENGTH_BYTES], "big")
                 del data[:_LENGTH_BYTES]
-        self._channel.close()
-        return Assignment.from_json(json.loads(data))
+        assignment = Assignment.from_json(json.loads(data))
+        if not assignment.session:
+            self._channel.close()
+        return assignment
 
 
 class _Attempt:
-    """The one attempt of a runner."""
+    """One attempt: the only one of its runner, or one of several in a session."""
 
     def __init__(
-        self, assignment: Assignment, kernel: ForkedKernel, home: KernelHome, config: RunnerConfig
+        self,
+        assignment: Assignment,
+        kernel: Kernel,
+        home: KernelHome,
+        config: RunnerConfig,
+        channel: socket.socket,
     ) -> None:
         self._assignment = assignment
+        self._channel = channel
+        self._sound = False  # the kernel has come through the run
         self._kernel: Kernel | None = kernel
         self._home = home
         self._config = config
@@ -229,7 +247,8 @@ class _Attempt:
             on_dismissed=self._orders.dismiss,
         )
 
-    def run(self) -> None:
+    def run(self) -> Kernel | None:
+        """Carry the attempt out and deliver it; the kernel, when it is kept for the next one."""
         signal.signal(signal.SIGTERM, lambda *_: self._orders.cancel())
         signal.signal(signal.SIGUSR1, lambda *_: self._reporter.nudge())
         self._emit(EventType.ACCEPTED, pid=os.getpid())
@@ -245,15 +264,42 @@ class _Attempt:
                 error_trace=ending.error_trace,
                 last_cell=ending.last_cell,
             )
-        if self._kernel is not None:
-            self._kernel.shut_down(lambda: self._orders.cancelled or self._orders.dismissed)
+        kept = self._kernel if self._sound and self._offer_again() else None
+        if kept is None:
+            self._channel.close()  # told before the end of the run, so that nobody counts on it
+            if self._kernel is not None:
+                self._kernel.shut_down(lambda: self._orders.cancelled or self._orders.dismissed)
         self._emit(EventType.TERMINATED)
         self._reporter.hurry(_UNDISTURBED_SECONDS)
-        if self._kernel is not None:
-            self._kernel.kill()
-        shutil.rmtree(self._home.folder, ignore_errors=True)
+        if kept is None:
+            if self._kernel is not None:
+                self._kernel.kill()
+            shutil.rmtree(self._home.folder, ignore_errors=True)
         self._reporter.finish()
         self._spool.remove()
+        if kept is not None:
+            self._let_go()
+        return kept
+
+    def _offer_again(self) -> bool:
+        """Say that the kernel is free for its session; False when nobody listens any more.
+
+        Said before the end of the run is delivered, so that the next run finds it ready.
+        """
+        if not self._assignment.session or self._orders.dismissed or self._orders.storage_failed:
+            return False
+        try:
+            self._channel.sendall(READY)
+        except OSError:
+            return False
+        return True
+
+    def _let_go(self) -> None:
+        """Leave nothing to the next attempt: a late nudge is ignored, and SIGTERM ends."""
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._reporter.close()
+        self._orders.close()
 
     def _execute(self) -> Ending:
         assignment = self._assignment
@@ -263,7 +309,10 @@ class _Attempt:
             return Ending("internal_error", "kernel_not_started", str(error))
         execution = Execution(assignment, kernel, self._orders, self._emit, self._home.working_dir)
         try:
-            return execution.run()
+            ending = execution.run()
+            set_up = ending.cause != "kernel_not_started"
+            self._sound = set_up and execution.left_kernel_sound
+            return ending
         except Exception as error:  # noqa: BLE001  (a defect here must end the run, and be told)
             traceback.print_exc()
             return Ending(
@@ -277,11 +326,11 @@ class _Attempt:
         name = self._assignment.kernel_name
         kernel = self._kernel
         assert kernel is not None
-        if name in _DEFAULT_KERNELS:
+        if name == kernel.name or (name in _DEFAULT_KERNELS and kernel.name in _DEFAULT_KERNELS):
             return kernel
         kernel.kill()
         self._kernel = None
-        return start_kernel(name, self._home, self._config.kernel_start_seconds)
+        return start_kernel(name or "python3", self._home, self._config.kernel_start_seconds)
 
     def _take_answer(self, answer: ReportAnswer) -> None:
         if answer.command is not None:

@@ -43,6 +43,10 @@ class Orders:
         self.storage_failed = True
         os.eventfd_write(self._wake, 1)
 
+    def close(self) -> None:
+        """Nobody asks any more."""
+        os.close(self._wake)
+
     def change_timeout(self, seconds: float | None) -> None:
         """The timeout that holds from now on."""
         if seconds != self.timeout_seconds:

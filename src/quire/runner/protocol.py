@@ -1,6 +1,7 @@
 """What a server and a runner say to each other.
 
-A server hands a ready runner one :class:`Assignment`. The runner answers with *events*, numbered
+A server hands a ready runner one :class:`Assignment`; a runner that keeps its kernel for a session
+says when it is ready for the next. The runner answers with *events*, numbered
 from 1 without gaps. It writes each to its spool file first and then posts them, in order, to
 
     POST {server_url}/internal/v1/attempts/{attempt_id}/events
@@ -17,7 +18,7 @@ The server's address may change while a runner lives (a restart on another port)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -96,6 +97,9 @@ class Assignment:
     interrupt_grace_seconds: float = 1.5
     terminate_grace_seconds: float = 1.0
     limits: Limits = field(default_factory=Limits)
+    session: str = ""  # not empty: the kernel is kept for the next run of this session
+    cells: Sequence[str] | None = None  # ids of the cells to run, in this order; None: all
+    stop_on_error: bool = True
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

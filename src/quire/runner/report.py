@@ -86,6 +86,10 @@ class Reporter:
         """Return when all is delivered, however long that takes."""
         self._thread.join()
 
+    def close(self) -> None:
+        """After :meth:`finish`, when nobody nudges any more."""
+        os.close(self._wake)
+
     @property
     def dismissed(self) -> bool:
         """Whether the server wants no more of this run."""
