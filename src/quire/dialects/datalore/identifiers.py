@@ -1,7 +1,7 @@
 """Ids on the wire (contract 1): two parts, the owner's name and 22 characters of base 62.
 
-In the run API and in queries a notebook is the text ``owner/id``, in the notebook API an object with
-``ownerId`` and ``id``.
+In the run API and in queries a notebook is the text ``owner/id``, in the notebook API an object
+with ``ownerId`` and ``id``.
 """
 
 from __future__ import annotations
