@@ -30,7 +30,13 @@ from quire_runtime.errors import NotebookExit
 from quire_runtime.exits import EXIT_MIME
 from quire_runtime.session import Session
 
-__all__ = ["EXIT_MIME", "configuration_code", "configure"]
+__all__ = [
+    "EXIT_MIME",
+    "configuration_code",
+    "configure",
+    "program_names",
+    "set_environment",
+]
 
 
 def configure(settings: Mapping[str, Any]) -> None:
@@ -66,7 +72,8 @@ def configure(settings: Mapping[str, Any]) -> None:
     if shell is None:
         raise RuntimeError("The runtime can be set up only inside an IPython kernel.")
     session = Session(settings)
-    _set_environment(session, settings.get("environment") or {})
+    set_environment(session, settings.get("environment") or {})
+    os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     dbutils = DBUtils(session)
     names: dict[str, Any] = {
         "dbutils": dbutils,
@@ -90,7 +97,17 @@ def configuration_code(settings: Mapping[str, Any]) -> str:
     )
 
 
-def _set_environment(session: Session, environment: Mapping[str, str]) -> None:
+def program_names(session: Session) -> dict[str, Any]:
+    """What a Python file that is run as a program finds in its globals."""
+    spark = placeholders.spark_names()
+    return {
+        "dbutils": DBUtils(session),
+        **{name: spark[name] for name in ("spark", "sc", "sqlContext")},
+    }
+
+
+def set_environment(session: Session, environment: Mapping[str, str]) -> None:
+    """Set the run's variables, and go to its folder."""
     if session.working_dir is not None:
         os.makedirs(session.working_dir, exist_ok=True)
         os.chdir(session.working_dir)
@@ -102,7 +119,6 @@ def _set_environment(session: Session, environment: Mapping[str, str]) -> None:
         variables.setdefault("DATABRICKS_HOST", session.api_url)
         variables.setdefault("DATABRICKS_TOKEN", session.api_token)
     os.environ.update(variables)
-    os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 
 
 def _end_quietly(

@@ -20,7 +20,9 @@ def exit_notebook(session: Session, value: Any) -> NoReturn:
     """
     __tracebackhide__ = True
     text = value if isinstance(value, str) else str(value)
-    if session.inline_depth == 0:
+    if session.tell is not None:
+        session.tell({"type": "exit", "value": text})
+    elif session.inline_depth == 0:
         from IPython.display import publish_display_data
 
         publish_display_data({EXIT_MIME: {"value": text}})  # type: ignore[no-untyped-call]

@@ -10,7 +10,7 @@ import json
 import os
 import posixpath
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,6 +38,7 @@ class Session:
             url_file=settings.get("server_url_file"),
             patience_seconds=float(settings.get("patience_seconds") or 60.0),
         )
+        self.tell: Callable[[Mapping[str, Any]], None] | None = None  # set where no kernel is
         self._inlined: list[tuple[str, str]] = []  # path and language, outermost first
         self._arguments: list[Mapping[str, Any]] = []
         self._package_dir: str | None = None

@@ -6,10 +6,10 @@ import resource
 
 from quire.runner.protocol import Limits
 
-__all__ = ["OutputCount", "limit_process", "limiting_code"]
+__all__ = ["OutputCount", "bounds", "limit_process", "limiting_code"]
 
 
-def _bounds(limits: Limits) -> dict[int, tuple[int, int]]:
+def bounds(limits: Limits) -> dict[int, tuple[int, int]]:
     """Soft and hard bound of each resource that is limited.
 
     Memory is bounded by RLIMIT_DATA, not by the address space: an idle kernel maps far more than it
@@ -30,7 +30,7 @@ def limit_process(pid: int, limits: Limits) -> None:
 
     Raises OSError when the process is gone, or another user's and the caller may not.
     """
-    for number, bound in _bounds(limits).items():
+    for number, bound in bounds(limits).items():
         resource.prlimit(pid, number, bound)
 
 
@@ -42,7 +42,7 @@ def limiting_code(limits: Limits) -> str:
     """
     return "".join(
         f"__import__('resource').setrlimit({number}, {bound})\n"
-        for number, bound in _bounds(limits).items()
+        for number, bound in bounds(limits).items()
     )
 
 

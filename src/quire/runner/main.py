@@ -34,6 +34,7 @@ import zmq
 from quire.runner.channels import Channels
 from quire.runner.diagnosis import Ending
 from quire.runner.execute import Execution
+from quire.runner.fetch import Fetcher
 from quire.runner.kernel import (
     ForkedKernel,
     Kernel,
@@ -47,6 +48,8 @@ from quire.runner.processes import adopt_orphans, kill_children, start_time
 from quire.runner.protocol import Assignment, EventType, ReportAnswer
 from quire.runner.report import Reporter
 from quire.runner.spool import Spool, StorageFull
+from quire.runner.task_process import TaskExecution
+from quire.runner.task_program import Program, files_folder, prepare_program
 from quire.runner.users import KernelUser
 
 __all__ = ["READY", "RunnerConfig", "become_runner", "home_folder", "send_assignment"]
@@ -302,17 +305,10 @@ class _Attempt:
         self._orders.close()
 
     def _execute(self) -> Ending:
-        assignment = self._assignment
         try:
-            kernel = self._kernel = self._choose_kernel()
-        except KernelNotStarted as error:
-            return Ending("internal_error", "kernel_not_started", str(error))
-        execution = Execution(assignment, kernel, self._orders, self._emit, self._home.working_dir)
-        try:
-            ending = execution.run()
-            set_up = ending.cause != "kernel_not_started"
-            self._sound = set_up and execution.left_kernel_sound
-            return ending
+            if self._assignment.task is not None:
+                return self._execute_program()
+            return self._execute_notebook()
         except Exception as error:  # noqa: BLE001  (a defect here must end the run, and be told)
             traceback.print_exc()
             return Ending(
@@ -321,6 +317,32 @@ class _Attempt:
                 f"The runner failed: {type(error).__name__}: {error}",
                 error_trace=traceback.format_exc(),
             )
+
+    def _execute_notebook(self) -> Ending:
+        try:
+            kernel = self._kernel = self._choose_kernel()
+        except KernelNotStarted as error:
+            return Ending("internal_error", "kernel_not_started", str(error))
+        execution = Execution(
+            self._assignment, kernel, self._orders, self._emit, self._home.working_dir
+        )
+        ending = execution.run()
+        set_up = ending.cause != "kernel_not_started"
+        self._sound = set_up and execution.left_kernel_sound
+        return ending
+
+    def _execute_program(self) -> Ending:
+        """Run the task's program in the place of the kernel, which is not needed."""
+        assignment, home = self._assignment, self._home
+        if self._kernel is not None:
+            self._kernel.kill()
+            self._kernel = None
+
+        def prepare(give_up: Callable[[], None]) -> Program:
+            fetcher = Fetcher(assignment, self._orders, files_folder(home), give_up=give_up)
+            return prepare_program(assignment, home, fetcher, None)
+
+        return TaskExecution(assignment, home, self._orders, self._emit, prepare).run()
 
     def _choose_kernel(self) -> Kernel:
         name = self._assignment.kernel_name
