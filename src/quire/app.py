@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import signal
@@ -301,6 +302,9 @@ def serve(settings: Settings) -> None:
         server.url = _local_url(listener)
         if server.new_admin_token is not None:
             print(f"Administrator token (shown once): {server.new_admin_token}", flush=True)
+        # What the server is made of stays; a collection that looked through it would hold up answers.
+        gc.collect()
+        gc.freeze()
         print(f"Quire listens on {server.url}", flush=True)
         config = uvicorn.Config(
             server.app,
