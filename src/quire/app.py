@@ -302,7 +302,7 @@ def serve(settings: Settings) -> None:
         server.url = _local_url(listener)
         if server.new_admin_token is not None:
             print(f"Administrator token (shown once): {server.new_admin_token}", flush=True)
-        # What the server is made of stays; a collection that looked through it would hold up answers.
+        # What the server is made of stays; a collection that went through it would delay answers.
         gc.collect()
         gc.freeze()
         print(f"Quire listens on {server.url}", flush=True)
