@@ -204,7 +204,7 @@ def _read(events: Sequence[Mapping[str, Any]]) -> tuple[list[Step], dict[str, An
                     if event.get(name) is not None
                 )
             case EventType.TERMINATED:
-                steps.append(Step(State.TERMINATED, at=at))
+                steps.append(Step(State.TERMINATED, message=event.get("message"), at=at))
             case _:
                 pass
     return steps, facts

@@ -47,10 +47,12 @@ from quire.runner.orders import Orders
 from quire.runner.processes import adopt_orphans, kill_children, start_time
 from quire.runner.protocol import Assignment, EventType, ReportAnswer
 from quire.runner.report import Reporter
+from quire.runner.server import NotWanted, Server
 from quire.runner.spool import Spool, StorageFull
 from quire.runner.task_process import TaskExecution
 from quire.runner.task_program import Program, files_folder, prepare_program
 from quire.runner.users import KernelUser
+from quire.runner.working_files import WorkingFolder
 
 __all__ = ["READY", "RunnerConfig", "become_runner", "home_folder", "send_assignment"]
 
@@ -139,6 +141,7 @@ class _Runner:
     def run(self) -> None:
         try:
             self._home.create()
+            folder = WorkingFolder(self._home.working_dir, self._home.user)
             kernel: Kernel | None = self._make_ready()
             while kernel is not None:
                 try:
@@ -146,7 +149,9 @@ class _Runner:
                 except BaseException:
                     kernel.kill()
                     raise
-                kernel = _Attempt(assignment, kernel, self._home, self._config, self._channel).run()
+                kernel = _Attempt(
+                    assignment, kernel, self._home, folder, self._config, self._channel
+                ).run()
         finally:
             kill_children()
             shutil.rmtree(self._home.folder, ignore_errors=True)
@@ -231,10 +236,12 @@ class _Attempt:
         assignment: Assignment,
         kernel: Kernel,
         home: KernelHome,
+        folder: WorkingFolder,
         config: RunnerConfig,
         channel: socket.socket,
     ) -> None:
         self._assignment = assignment
+        self._folder = folder
         self._channel = channel
         self._sound = False  # the kernel has come through the run
         self._kernel: Kernel | None = kernel
@@ -267,12 +274,17 @@ class _Attempt:
                 error_trace=ending.error_trace,
                 last_cell=ending.last_cell,
             )
+        unkept = self._carry_files_out() if self._sound and self._assignment.session else ""
         kept = self._kernel if self._sound and self._offer_again() else None
         if kept is None:
             self._channel.close()  # told before the end of the run, so that nobody counts on it
             if self._kernel is not None:
                 self._kernel.shut_down(lambda: self._orders.cancelled or self._orders.dismissed)
-        self._emit(EventType.TERMINATED)
+            unkept = self._carry_files_out() or unkept
+        if unkept:
+            self._emit(EventType.TERMINATED, message=f"{ending.message} {unkept}".strip())
+        else:
+            self._emit(EventType.TERMINATED)
         self._reporter.hurry(_UNDISTURBED_SECONDS)
         if kept is None:
             if self._kernel is not None:
@@ -323,6 +335,13 @@ class _Attempt:
             kernel = self._kernel = self._choose_kernel()
         except KernelNotStarted as error:
             return Ending("internal_error", "kernel_not_started", str(error))
+        try:
+            self._bring_files_in()
+        except NotWanted:
+            return Ending("abandoned", "runner_lost")
+        except OSError as error:
+            why = f"The notebook's files could not be put into its working folder: {error}"
+            return Ending("internal_error", "storage_failed", why)
         execution = Execution(
             self._assignment, kernel, self._orders, self._emit, self._home.working_dir
         )
@@ -330,6 +349,26 @@ class _Attempt:
         set_up = ending.cause != "kernel_not_started"
         self._sound = set_up and execution.left_kernel_sound
         return ending
+
+    def _bring_files_in(self) -> None:
+        server = Server(self._assignment, self._orders)
+        try:
+            self._folder.bring_in(self._assignment.files, server)
+        finally:
+            server.close()
+
+    def _carry_files_out(self) -> str:
+        """Deliver what the run made of its files; in words for people, what is not kept."""
+        files = self._assignment.files
+        if not files.keeps or self._assignment.task is not None or self._orders.dismissed:
+            return ""
+        server = Server(self._assignment, self._orders)
+        try:
+            return self._folder.carry_out(files, server)
+        except NotWanted:
+            return ""
+        finally:
+            server.close()
 
     def _execute_program(self) -> Ending:
         """Run the task's program in the place of the kernel, which is not needed."""

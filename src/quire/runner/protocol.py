@@ -12,6 +12,9 @@ The answer is a :class:`ReportAnswer`. A server applies each number once, so a r
 sends again. An empty list is a heartbeat. 410 means the attempt is not this runner's any more: it
 stops its kernel and leaves. Any other failure means: keep spooling, try again.
 
+A runner whose assignment names compute asks for it before it begins, and gives it back at the end:
+:mod:`quire.internal.compute` says how.
+
 The server's address may change while a runner lives (a restart on another port): the file
 ``server-url`` in ``spool_root`` holds the present one, and a runner reads it after each failure.
 """
@@ -23,7 +26,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Assignment", "Command", "EventType", "Limits", "ReportAnswer"]
+__all__ = ["Assignment", "Command", "EventType", "Files", "Limits", "ReportAnswer"]
 
 
 class EventType(StrEnum):
@@ -55,7 +58,8 @@ class EventType(StrEnum):
     FINISHED = "finished"
     """The cells are over. outcome, cause, message, error, error_trace, last_cell."""
     TERMINATED = "terminated"
-    """The kernel is gone and nothing more will come."""
+    """The kernel is gone and nothing more will come. At times: message, in place of the one told
+    before."""
 
 
 class Command(StrEnum):
@@ -76,6 +80,17 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Files:
+    """The working folder of one attempt: see :mod:`quire.runner.working_files`."""
+
+    attached: Sequence[Mapping[str, Any]] = ()  # path, digest (hexadecimal SHA-256; None: a folder)
+    keeps: bool = False  # what the run makes or changes is told to the server
+    removes: bool = False  # and what it removes
+    file_bytes: int = 0  # largest file that is kept
+    total_bytes: int = 0
+
+
+@dataclass(frozen=True)
 class Assignment:
     """Everything a runner needs for one attempt."""
 
@@ -92,11 +107,13 @@ class Assignment:
     environment: Mapping[str, str] = field(default_factory=dict)
     task: Mapping[str, Any] | None = None  # a program to run, which the notebook only shows
     runtime: Mapping[str, Any] = field(default_factory=dict)  # handed to quire_runtime as it is
+    compute: Mapping[str, Any] | None = None  # not None: ask for it before the run begins
     timeout_seconds: float | None = None  # from the start of the first cell
     heartbeat_seconds: float = 5.0
     interrupt_grace_seconds: float = 1.5
     terminate_grace_seconds: float = 1.0
     limits: Limits = field(default_factory=Limits)
+    files: Files = field(default_factory=Files)
     session: str = ""  # not empty: the kernel is kept for the next run of this session
     cells: Sequence[str] | None = None  # ids of the cells to run, in this order; None: all
     stop_on_error: bool = True
@@ -106,7 +123,8 @@ class Assignment:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Assignment:
-        return cls(**{**value, "limits": Limits(**value["limits"])})
+        limits, files = Limits(**value["limits"]), Files(**value["files"])
+        return cls(**{**value, "limits": limits, "files": files})
 
 
 @dataclass(frozen=True)
