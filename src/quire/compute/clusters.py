@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from quire.clock import Clock
 from quire.compute.checks import check_spec, is_lazy
-from quire.compute.lifecycle import ACTIVE, change, move, note
+from quire.compute.lifecycle import ACTIVE, change, end_state, move, note
 from quire.compute.memory import Budget
 from quire.compute.models import (
     AutoScale,
@@ -282,6 +282,9 @@ class Clusters:
             message=message,
             details={"user": user},
         )
+        if cluster.host is None:  # it has no processes
+            target = end_state(cause)
+            return move(connection, cluster, target, self._clock.now(), message=message)
         after_commit(connection, self._wake)
         return cluster
 

@@ -110,7 +110,8 @@ def move(
         changes["started_at"] = at
         changes["last_activity_at"] = at
     if target in _LOSES_DRIVER:
-        changes["worker_count"] = 0
+        # A driver that is recorded and in no state is one that has to go.
+        changes |= {"worker_count": 0, "driver_state": DriverState.NONE}
         cluster_rows.fail_uses(
             connection,
             cluster.id,

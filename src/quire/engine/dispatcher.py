@@ -149,25 +149,21 @@ class Dispatcher:
         """The assignment of a claimed attempt, or None when it cannot run and has ended."""
         parts = self._parts
         run, attempt = view.run, view.attempt
-        task = run.definition.task
-        if not isinstance(task, NotebookTask):
-            self._end(view, Cause.UNSUPPORTED, f"Tasks of kind {task.kind} are not run yet.")
-            return None
         try:
             actor = parts.principals.get(run.creator_id)
-            node, notebook = parts.workspace.read_notebook(actor, task.path, at=task.revision_at)
-        except NotFound:
-            self._end(view, Cause.NOTEBOOK_MISSING, f"Notebook not found: {task.path}")
+            pin = parts.pinner.pin(actor, run.definition)
+        except NotPinned as error:
+            self._end(view, error.cause, str(error))
+            return None
+        except NotFound as error:
+            self._end(view, Cause.UNSUPPORTED, f"Who made this run is gone: {error.message}")
             return None
         except Unavailable:
             self._requeue(view)
             raise
-        except QuireError as error:
-            self._end(view, Cause.NOTEBOOK_INVALID, f"Cannot read {task.path}: {error.message}")
-            return None
         assert attempt.snapshot_key is not None
         try:
-            parts.blobs.put(attempt.snapshot_key, json.dumps(notebook).encode())
+            parts.blobs.put(attempt.snapshot_key, json.dumps(pin.notebook).encode())
         except Unavailable as error:
             self._end(
                 view,
@@ -175,7 +171,7 @@ class Dispatcher:
                 f"The results of this run could not be stored: {error.message}",
             )
             return None
-        return self._assignment(view, actor, node.flavour or "plain", notebook)
+        return self._assignment(view, actor, pin)
 
     def _assignment(
         self, view: RunView, actor: Principal, flavour: str, notebook: Mapping[str, object]
@@ -214,6 +210,7 @@ class Dispatcher:
                     "workspace_id": settings.workspace_id,
                 },
             },
+            compute={} if definition.compute is not None else None,
             timeout_seconds=definition.timeout_seconds,
             heartbeat_seconds=settings.heartbeat_seconds,
             interrupt_grace_seconds=settings.interrupt_grace_seconds,

@@ -45,6 +45,7 @@ __all__ = [
     "find_use",
     "get_cluster",
     "get_of_attempt",
+    "get_shared",
     "insert_cluster",
     "insert_event",
     "insert_use",
@@ -52,9 +53,11 @@ __all__ = [
     "list_clusters",
     "list_events",
     "list_grants",
+    "list_orphaned",
     "list_orphaned_uses",
     "list_uses",
     "remove_grant",
+    "replace_use",
     "set_grant",
     "set_labels",
     "update_cluster",
@@ -63,6 +66,7 @@ __all__ = [
 ]
 
 _ACTIVE = clusters.c.state.not_in((ClusterState.TERMINATED, ClusterState.ERROR))
+_NOT_EXECUTING = ("terminated", "skipped", "queued", "blocked")
 _IN_USE = cluster_uses.c.released_at.is_(None)
 _CLUSTERS = select(clusters, principals.c.name.label("owner_name")).select_from(
     clusters.outerjoin(principals, principals.c.id == clusters.c.owner_id)
@@ -469,6 +473,41 @@ def list_orphaned_uses(connection: Connection) -> list[AttemptId]:
     query = (
         select(cluster_uses.c.attempt_id)
         .join(attempts, attempts.c.id == cluster_uses.c.attempt_id)
-        .where(_IN_USE, attempts.c.state.in_(("terminated", "skipped", "queued")))
+        .where(_IN_USE, attempts.c.state.in_(_NOT_EXECUTING))
     )
     return [AttemptId(number) for number in connection.execute(query).scalars()]
+
+
+def replace_use(connection: Connection, use: ClusterUse) -> None:
+    """Store a use in place of one that the attempt gave back."""
+    connection.execute(delete(cluster_uses).where(cluster_uses.c.attempt_id == use.attempt_id))
+    insert_use(connection, use)
+
+
+def get_shared(connection: Connection, host: str) -> Cluster | None:
+    """The shared cluster of a host, or one that no host has; locked."""
+    query = (
+        _CLUSTERS.where(
+            clusters.c.source == ClusterSource.SHARED,
+            clusters.c.removed_at.is_(None),
+            clusters.c.host.is_(None) | (clusters.c.host == host),
+        )
+        .order_by(clusters.c.host.is_(None), clusters.c.number)
+        .limit(1)
+    )
+    return _one(connection, query, lock=True)
+
+
+def list_orphaned(connection: Connection) -> list[ClusterId]:
+    """Clusters made for attempts that are over, or gone, which still run."""
+    query = (
+        select(clusters.c.id)
+        .outerjoin(attempts, attempts.c.id == clusters.c.attempt_id)
+        .where(
+            _ACTIVE,
+            clusters.c.state != ClusterState.TERMINATING,
+            clusters.c.attempt_id.is_not(None),
+            attempts.c.id.is_(None) | attempts.c.state.in_(_NOT_EXECUTING),
+        )
+    )
+    return [ClusterId(cluster_id) for cluster_id in connection.execute(query).scalars()]

@@ -1,0 +1,139 @@
+"""Where runners and notebooks get their part of a cluster, and where runners give it back.
+
+    POST   /internal/v1/attempts/{attempt_id}/compute   a runner asks before its run begins
+    DELETE /internal/v1/attempts/{attempt_id}/compute   a runner gives back; again is no error
+    POST   /internal/v1/runtime/spark                   a notebook asks when it first uses Spark
+
+Runners show the token they report with, notebooks that of the runtime. The answer to POST has
+``state`` *pending* (ask again in a moment), *ready* or *failed* with ``cause`` and ``message``; see
+:meth:`quire.compute.uses.Answer.to_json`. DELETE answers 204, at the latest after some seconds,
+when a cluster that was the attempt's own is down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from quire.compute.uses import ClusterUses, UseRequest, UseState
+from quire.engine.models import TaskKind
+from quire.engine.reports import AttemptGone
+from quire.errors import InvalidCredential, NotFound, QuireError
+from quire.identity.principals import Principals
+from quire.identity.run_tokens import RunToken, RunTokens, RunTokenUse
+from quire.internal.errors import render_error
+from quire.store import runs as run_rows
+from quire.store.database import Database
+from quire.store.runs import RunView
+
+__all__ = ["compute_routes"]
+
+_RELEASE_SECONDS = 15.0
+_HOLD_SECONDS = 2.0
+_LOOK_SECONDS = 0.05
+_SUBMITS = frozenset({TaskKind.JAR, TaskKind.SUBMIT})
+
+
+def compute_routes(
+    uses: ClusterUses, run_tokens: RunTokens, principals: Principals, database: Database
+) -> list[Route]:
+    """The routes above."""
+
+    def authenticate(request: Request, use: RunTokenUse) -> RunToken:
+        scheme, _, text = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise InvalidCredential()
+        token = run_tokens.read(text, use)
+        if request.path_params.get("attempt_id", token.attempt_id) != token.attempt_id:
+            raise InvalidCredential()
+        return token
+
+    def view_of(token: RunToken) -> RunView:
+        with database.read() as connection:
+            view = run_rows.get_view_of_any(connection, token.attempt_id)
+        if view is None or view.run.id != token.run_id:
+            raise AttemptGone(f"Attempt {token.attempt_id} does not exist.")
+        return view
+
+    def acquire(request: Request, use: RunTokenUse, *, spark: bool) -> dict[str, Any]:
+        token = authenticate(request, use)
+        view = view_of(token)
+        if not view.attempt.active:
+            raise AttemptGone(f"Attempt {token.attempt_id} is {view.attempt.state}.")
+        try:
+            actor = principals.get(token.principal_id)
+        except NotFound:
+            raise InvalidCredential("The user of this run does not exist any more.") from None
+        return uses.acquire(_request(view, actor), spark=spark).to_json()
+
+    def release(request: Request) -> int:
+        token = authenticate(request, RunTokenUse.REPORT)
+        uses.release(token.attempt_id, _session(view_of(token)))
+        return token.attempt_id
+
+    async def ask(request: Request) -> Response:
+        return JSONResponse(
+            await run_in_threadpool(acquire, request, RunTokenUse.REPORT, spark=False)
+        )
+
+    async def ask_for_spark(request: Request) -> Response:
+        # Held a little, so that a notebook need not ask too often.
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _HOLD_SECONDS
+        while True:
+            answer = await run_in_threadpool(acquire, request, RunTokenUse.RUNTIME, spark=True)
+            if answer["state"] != UseState.PENDING or loop.time() > until:
+                return JSONResponse(answer)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def give_back(request: Request) -> Response:
+        attempt_id = await run_in_threadpool(release, request)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _RELEASE_SECONDS
+        while True:
+            if await run_in_threadpool(uses.is_down, attempt_id) or loop.time() > until:
+                return Response(status_code=204)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    one = "/internal/v1/attempts/{attempt_id:int}/compute"
+    return [
+        Route(one, _rendered(ask), methods=["POST"]),
+        Route(one, _rendered(give_back), methods=["DELETE"]),
+        Route("/internal/v1/runtime/spark", _rendered(ask_for_spark), methods=["POST"]),
+    ]
+
+
+def _request(view: RunView, actor: Any) -> UseRequest:
+    run = view.run
+    return UseRequest(
+        run_id=run.id,
+        attempt_id=view.attempt.id,
+        run_name=run.name,
+        actor=actor,
+        compute=run.definition.compute,
+        session=_session(view),
+        submits=run.definition.task.kind in _SUBMITS,
+    )
+
+
+def _session(view: RunView) -> str | None:
+    """Names the kernel of a run that uses one which outlives it."""
+    return str(view.run.session_id) if view.run.session_id is not None else None
+
+
+def _rendered(
+    handler: Callable[[Request], Awaitable[Response]],
+) -> Callable[[Request], Awaitable[Response]]:
+    async def handle(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except QuireError as error:
+            return render_error(error)
+
+    return handle
