@@ -1,6 +1,7 @@
 """The errors Quire raises on purpose.
 
 Engine code raises only these; each dialect turns them into its own HTTP form in its ``errors.py``.
+``http_status`` is the usual one for each; a dialect whose vendor answers otherwise says so there.
 
     QuireError
     ├── InvalidRequest
@@ -64,6 +65,7 @@ class QuireError(Exception):
     """Something Quire refuses or cannot do."""
 
     code = "error"
+    http_status = 500
 
     def __init__(self, message: str | None = None) -> None:
         self.message = message if message is not None else (type(self).__doc__ or "").strip()
@@ -74,6 +76,7 @@ class InvalidRequest(QuireError):
     """The request cannot be accepted as it stands."""
 
     code = "invalid_request"
+    http_status = 400
 
     def __init__(self, message: str | None = None, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -112,6 +115,7 @@ class TooLarge(InvalidRequest):
     """The value is over its size limit."""
 
     code = "too_large"
+    http_status = 413
 
     def __init__(self, what: str, limit: int, *, field: str | None = None) -> None:
         super().__init__(f"{what} is larger than the limit of {limit} bytes.", field=field)
@@ -122,6 +126,7 @@ class Unauthenticated(QuireError):
     """The caller is not known."""
 
     code = "unauthenticated"
+    http_status = 401
 
 
 class MissingCredential(Unauthenticated):
@@ -146,12 +151,14 @@ class PermissionDenied(QuireError):
     """The caller may not do this."""
 
     code = "permission_denied"
+    http_status = 403
 
 
 class NotFound(QuireError):
     """No such record."""
 
     code = "not_found"
+    http_status = 404
 
     def __init__(self, kind: str, identifier: object, message: str | None = None) -> None:
         super().__init__(message or f"{kind.capitalize()} {identifier} does not exist.")
@@ -163,6 +170,7 @@ class RouteNotFound(QuireError):
     """No such path."""
 
     code = "route_not_found"
+    http_status = 404
 
     def __init__(self, method: str, path: str) -> None:
         super().__init__(f"No API found for '{method} {path}'")
@@ -174,6 +182,7 @@ class MethodNotAllowed(QuireError):
     """The path does not answer this verb."""
 
     code = "method_not_allowed"
+    http_status = 405
 
     def __init__(self, method: str, path: str, allowed: Sequence[str]) -> None:
         super().__init__(f"{path} does not answer {method}. Allowed: {', '.join(allowed)}.")
@@ -186,12 +195,14 @@ class UnsupportedMediaType(QuireError):
     """The body is of a kind this path does not take."""
 
     code = "unsupported_media_type"
+    http_status = 415
 
 
 class Conflict(QuireError):
     """The request conflicts with what is stored."""
 
     code = "conflict"
+    http_status = 409
 
 
 class AlreadyExists(Conflict):
@@ -216,6 +227,7 @@ class LimitReached(QuireError):
     """A limit of this server is reached."""
 
     code = "limit_reached"
+    http_status = 429
 
 
 class QuotaExceeded(LimitReached):
@@ -238,6 +250,7 @@ class Unsupported(QuireError):
     """This server does not do that."""
 
     code = "unsupported"
+    http_status = 400  # not 501: no input may look like a failure of the server
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -248,6 +261,7 @@ class Unavailable(QuireError):
     """The server cannot do this at the moment."""
 
     code = "unavailable"
+    http_status = 503
 
     def __init__(self, message: str | None = None, *, retry_after_seconds: int = 1) -> None:
         super().__init__(message)

@@ -32,6 +32,7 @@ class AttemptGone(QuireError):
     """The attempt is not this runner's any more."""
 
     code = "attempt_gone"
+    http_status = 410
 
 
 class Reports:

@@ -20,24 +20,6 @@ __all__ = ["JSON_TYPE", "KernelStateConflict", "invisible_is_forbidden", "render
 JSON_TYPE = "application/json; charset=utf-8"
 _FAILED = "The server failed to answer this request."
 
-_BY_CLASS: tuple[tuple[type[errors.QuireError], int], ...] = (
-    # The most particular class first.
-    (errors.Unauthenticated, 401),
-    (errors.UnsupportedMediaType, 415),
-    (errors.InvalidRequest, 400),
-    (errors.PermissionDenied, 403),
-    (errors.NotFound, 404),
-    (errors.RouteNotFound, 404),
-    (errors.MethodNotAllowed, 405),
-    (errors.Conflict, 409),
-    (errors.RateLimited, 429),
-    # 400 and not 501: no input may look like a failure of the server, which clients would repeat.
-    (errors.QuotaExceeded, 400),
-    (errors.LimitReached, 429),
-    (errors.Unsupported, 400),
-    (errors.Unavailable, 503),
-)
-
 
 class KernelStateConflict(errors.InvalidState):
     """The notebook's kernel is not in a state that allows this."""
@@ -73,9 +55,10 @@ def render_error(error: Exception, _: Request) -> Response:
 def _describe(error: Exception) -> tuple[int, str]:
     if isinstance(error, errors.TooLarge):
         return (413 if error.field is None else 400), error.message
-    for kind, status in _BY_CLASS:
-        if isinstance(error, kind):
-            return status, error.message
+    if isinstance(error, errors.QuotaExceeded):
+        return 400, error.message  # time alone will not lift it
+    if isinstance(error, errors.QuireError):
+        return error.http_status, error.message
     if isinstance(error, HTTPException) and error.status_code < 500:
         return error.status_code, str(error.detail)
     return 500, _FAILED
