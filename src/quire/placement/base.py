@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,6 +56,10 @@ class Placement(Protocol):
 
     def reserve(self, timeout_seconds: float) -> Reservation | None:
         """A ready runner, or None when none came up in time."""
+        ...
+
+    def cpu_seconds(self, runners: Collection[RunnerIdentity]) -> Mapping[RunnerIdentity, float]:
+        """CPU time each runner has used with all that came from it; unknown ones are left out."""
         ...
 
     def has_room(self) -> bool:

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from quire.placement.folders import passable_root
 from quire.placement.users import choose_user, plain_environment
 from quire.runner.main import READY, RunnerConfig, home_folder, send_assignment
 from quire.runner.processes import (
+    cpu_seconds,
     descendants,
     describe_status,
     host_identity,
@@ -177,6 +178,11 @@ class LocalPlacement:
             finally:
                 self._waiting -= 1
         return _Reservation(self, runner)
+
+    def cpu_seconds(self, runners: Collection[RunnerIdentity]) -> Mapping[RunnerIdentity, float]:
+        """CPU time each runner has used with all that came from it; unknown ones are left out."""
+        alive = {each.pid: each for each in runners if self._is_alive(each)}
+        return {alive[pid]: seconds for pid, seconds in cpu_seconds(alive).items()}
 
     def has_room(self) -> bool:
         """Whether memory allows one more run."""

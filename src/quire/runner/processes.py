@@ -16,6 +16,7 @@ from pathlib import Path
 
 __all__ = [
     "adopt_orphans",
+    "cpu_seconds",
     "descendants",
     "describe_status",
     "die_with_parent",
@@ -102,6 +103,25 @@ def _parents() -> dict[int, int]:
 def descendants(root: int) -> set[int]:
     """Every process that comes from one, without that one."""
     return _descendants([root], _parents())
+
+
+def cpu_seconds(roots: Collection[int]) -> dict[int, float]:
+    """CPU time that each process, all that came from it and what of that has ended, have used.
+
+    A process that is gone is left out.
+    """
+    parents: dict[int, int] = {}
+    used: dict[int, int] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (fields := _stat(int(name))) is not None:
+            parents[int(name)] = int(fields[1])
+            used[int(name)] = sum(int(field) for field in fields[11:15])
+    tick = os.sysconf("SC_CLK_TCK")
+    return {
+        root: sum(used.get(pid, 0) for pid in {root} | _descendants([root], parents)) / tick
+        for root in roots
+        if root in used
+    }
 
 
 def _descendants(roots: Iterable[int], parents: Mapping[int, int]) -> set[int]:
