@@ -26,6 +26,7 @@ from quire.engine.artifacts import Artifacts
 from quire.engine.dispatcher import Dispatcher, DispatcherParts
 from quire.engine.jobs import Jobs
 from quire.engine.models import Attempt, Parameters, Run
+from quire.engine.pins import Pinner
 from quire.engine.quota import Quota
 from quire.engine.recovery import Recovery
 from quire.engine.reports import Reports
@@ -40,6 +41,7 @@ from quire.identity.run_tokens import RunTokens
 from quire.identity.tokens import Tokens, ensure_administrator
 from quire.ids import AttemptId
 from quire.internal.errors import render_error
+from quire.internal.files import file_routes
 from quire.internal.reports import report_routes
 from quire.internal.runtime import runtime_router
 from quire.loop import BackgroundLoop
@@ -59,6 +61,8 @@ from quire.store.values import read_value, write_value
 from quire.web.pages import Pages
 from quire.workspace.attachments import Attachments
 from quire.workspace.files import FileStore
+from quire.workspace.publications import Publications
+from quire.workspace.locations import Locations
 from quire.workspace.tree import Workspace
 
 __all__ = ["Server", "open_database", "serve"]
@@ -98,7 +102,9 @@ class Server:
             self.workspace,
             limit_bytes=settings.attachments_limit_bytes,
         )
+        self.publications = Publications(self.database, self.blobs, self.clock, self.workspace)
         self.files = FileStore(settings.files_dir)
+        self.locations = Locations(self.workspace, self.files)
         self.destinations = Destinations(self.database, self.clock)
         self.run_tokens = RunTokens(_shared_secret(self.database))
         self.new_admin_token = ensure_administrator(self.database, self.clock, settings.admin_token)
@@ -155,7 +161,7 @@ class Server:
             DispatcherParts(
                 database=database,
                 blobs=self.blobs,
-                workspace=self.workspace,
+                pinner=Pinner(self.workspace, self.locations),
                 principals=self.principals,
                 placement=self.placement,
                 transitions=self.transitions,
@@ -182,6 +188,7 @@ class Server:
             artifacts=self.artifacts,
             workspace=self.workspace,
             attachments=self.attachments,
+            publications=self.publications,
             principals=self.principals,
             tokens=self.tokens,
             destinations=self.destinations,
@@ -191,6 +198,9 @@ class Server:
         dialects: list[Dialect] = [databricks_dialect(services), datalore_dialect(services)]
         app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=self._lifespan)
         app.router.routes.extend(report_routes(self.reports, self.run_tokens))
+        app.router.routes.extend(
+            file_routes(self.locations, self.run_tokens, self.principals, self.runs)
+        )
         self.metrics.watch_states(self._count_states)
         app.router.routes.extend(observe_routes(Health(self._checks()), self.metrics))
         app.include_router(

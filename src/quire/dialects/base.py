@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from quire.identity.tokens import Tokens
     from quire.notify.destinations import Destinations
     from quire.workspace.attachments import Attachments
+    from quire.workspace.publications import Publications
     from quire.workspace.tree import Workspace
 
 __all__ = [
@@ -72,6 +73,7 @@ class Services:
     artifacts: Artifacts
     workspace: Workspace
     attachments: Attachments
+    publications: Publications
     principals: Principals
     tokens: Tokens
     destinations: Destinations

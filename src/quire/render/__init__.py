@@ -10,6 +10,7 @@ from quire.render.page import (
     render_html,
     stylesheet,
 )
+from quire.render.report import render_report
 
 __all__ = [
     "render_body",
@@ -17,5 +18,6 @@ __all__ = [
     "render_cell_outputs",
     "render_databricks_html",
     "render_html",
+    "render_report",
     "stylesheet",
 ]

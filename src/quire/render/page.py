@@ -28,16 +28,20 @@ from quire.workspace.formats.databricks_cells import title_of
 from quire.workspace.formats.document import language_of
 
 __all__ = [
+    "MAXIMUM_LENGTH",
+    "document",
     "render_body",
     "render_cell",
     "render_cell_outputs",
     "render_databricks_html",
     "render_html",
+    "render_text",
     "stylesheet",
 ]
 
 _MODEL_SCRIPT = re.compile(rf"var {databricks_html.VARIABLE} = '[A-Za-z0-9+/=]*';")
-_MAXIMUM_LENGTH = 32_000_000  # characters of cells; past it a page shows no more outputs
+MAXIMUM_LENGTH = 32_000_000
+"""Characters of cells; past it a page shows no more outputs."""
 _LEFT_OUT = '<p class="note">Not shown: the outputs above fill the page.</p>'
 _PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp")
 
@@ -76,10 +80,7 @@ def render_cell(cell: Mapping[str, Any], language: str, *, with_outputs: bool = 
     title = title_of(cell)
     parts = [f'<p class="title">{html.escape(title[0])}</p>'] if title and title[1] else []
     prompt = ""
-    if cell["cell_type"] == "markdown":
-        content = markdown_to_html(cell["source"], _attachments(cell))
-        parts.append(f'<div class="markdown">{content}</div>')
-    elif cell["cell_type"] == "code":
+    if cell["cell_type"] == "code":
         number = cell.get("execution_count")
         prompt = f"[{number}]" if isinstance(number, int) else "[ ]"
         source = highlight(cell["source"], language)
@@ -93,11 +94,18 @@ def render_cell(cell: Mapping[str, Any], language: str, *, with_outputs: bool = 
             folded = hidden.get("outputs_hidden") is True
             parts.append(_folded("Output", outputs) if folded else outputs)
     else:
-        parts.append(f'<pre class="text">{html.escape(cell["source"], quote=False)}</pre>')
+        parts.append(render_text(cell))
     return (
         f'<section class="cell"><div class="prompt">{prompt}</div>'
         f"<div>{''.join(parts)}</div></section>\n"
     )
+
+
+def render_text(cell: Mapping[str, Any]) -> str:
+    """What a cell that is not code says, as a fragment."""
+    if cell["cell_type"] == "markdown":
+        return f'<div class="markdown">{markdown_to_html(cell["source"], _attachments(cell))}</div>'
+    return f'<pre class="text">{html.escape(cell["source"], quote=False)}</pre>'
 
 
 @functools.cache
@@ -109,10 +117,22 @@ def stylesheet() -> str:
 def _document(notebook: dict[str, Any], title: str, heading: str, model_script: str | None) -> str:
     language = language_of(notebook)
     cells: list[str] = []
-    left = _MAXIMUM_LENGTH
+    left = MAXIMUM_LENGTH
     for cell in notebook["cells"]:
         cells.append(render_cell(cell, language, with_outputs=left > 0))
         left -= len(cells[-1])
+    return document(title, f"{heading}\n{''.join(cells)}", model_script=model_script)
+
+
+def document(
+    title: str,
+    body: str,
+    *,
+    style: str = "",
+    classes: str = "notebook",
+    model_script: str | None = None,
+) -> str:
+    """A complete page around a body that was made safe. style: added to the style sheet."""
     script = ""
     script_source = "'none'"
     if model_script is not None:
@@ -130,8 +150,8 @@ def _document(notebook: dict[str, Any], title: str, heading: str, model_script: 
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="referrer" content="no-referrer">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{stylesheet()}</style>\n{script}</head>\n"
-        f'<body>\n<main class="notebook">\n{heading}\n{"".join(cells)}</main>\n</body>\n</html>\n'
+        f"<title>{html.escape(title)}</title>\n<style>{stylesheet()}{style}</style>\n"
+        f'{script}</head>\n<body>\n<main class="{classes}">\n{body}</main>\n</body>\n</html>\n'
     )
 
 

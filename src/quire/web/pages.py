@@ -1,4 +1,4 @@
-"""The read-only pages: sign in, recent runs, one run with its notebook, log and download.
+"""The read-only pages: sign in, recent runs, one run with its notebook, log and download, reports.
 
 Owns routes, headers and what the templates are given; decides nothing about runs. What a notebook's
 author wrote is only ever served with a policy that gives it an origin of its own and no script.
@@ -26,22 +26,16 @@ from starlette.routing import Route
 from quire.engine.runs import RunFilter
 from quire.engine.states import State
 from quire.errors import (
-    Conflict,
-    InvalidRequest,
-    LimitReached,
     MethodNotAllowed,
     NotFound,
-    PermissionDenied,
     QuireError,
     RouteNotFound,
-    TooLarge,
     Unauthenticated,
-    Unavailable,
-    Unsupported,
-    UnsupportedMediaType,
 )
 from quire.ids import AttemptId
 from quire.render.page import render_html
+from quire.web.content import NOTEBOOK_POLICY, PAGE_POLICY, PLAIN_POLICY, content
+from quire.web.publications import PublicationPages
 from quire.web.sessions import (
     check_same_origin,
     end_session,
@@ -60,41 +54,28 @@ if TYPE_CHECKING:
     from quire.identity.principals import Principal
     from quire.identity.tokens import Tokens
     from quire.settings import Settings
+    from quire.workspace.publications import Publications
 
 __all__ = ["Pages", "WebServices", "web_router"]
 
 _log = logging.getLogger(__name__)
 
-PAGE_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
-)
-# No scripts, no forms, no outside hosts, and an origin that is nobody's: even a notebook that got
-# past the renderer's cleaning can neither run code nor read anything of ours.
-NOTEBOOK_POLICY = (
-    "sandbox; default-src 'none'; img-src data:; media-src data:; font-src data:; "
-    "style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
-)
-_PLAIN_POLICY = "sandbox; default-src 'none'; frame-ancestors 'none'"
 _PER_PAGE = 50
 _STATIC = Path(__file__).parent / "static"
 _STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_STATUS: tuple[tuple[type[QuireError], int, str], ...] = (
-    (TooLarge, 413, "Too large"),
-    (UnsupportedMediaType, 415, "Unsupported media type"),
-    (InvalidRequest, 400, "Bad request"),
-    (Unauthenticated, 401, "Please sign in"),
-    (PermissionDenied, 403, "Not allowed"),
-    (NotFound, 404, "Not found"),
-    (RouteNotFound, 404, "Not found"),
-    (MethodNotAllowed, 405, "Method not allowed"),
-    (Conflict, 409, "Conflict"),
-    (LimitReached, 429, "Too many requests"),
-    (Unsupported, 501, "Not available"),
-    (Unavailable, 503, "Unavailable for the moment"),
-)
+_TITLES = {
+    400: "Bad request",
+    401: "Please sign in",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Too large",
+    415: "Unsupported media type",
+    429: "Too many requests",
+    503: "Unavailable for the moment",
+}
 
 
 class WebServices(Protocol):
@@ -104,6 +85,8 @@ class WebServices(Protocol):
     def runs(self) -> Runs: ...
     @property
     def results(self) -> Results: ...
+    @property
+    def publications(self) -> Publications: ...
     @property
     def tokens(self) -> Tokens: ...
     @property
@@ -126,6 +109,7 @@ class Pages:
         """``render`` makes an HTML page of a notebook and a title."""
         self._services = services
         self._render_notebook = render
+        self._publications = PublicationPages(services)
         self._templates = Environment(
             loader=PackageLoader("quire.web"),
             autoescape=True,
@@ -154,6 +138,12 @@ class Pages:
                     methods=["GET"],
                 ),
                 Route("/runs/{run_id}/log", self._page(self._show_log), methods=["GET"]),
+                Route("/report/{report_id}", self._page(self._publications.show), methods=["GET"]),
+                Route(
+                    "/report/{report_id}/notebook.ipynb",
+                    self._page(self._publications.download),
+                    methods=["GET"],
+                ),
                 Route("/static/{name}", self._guarded(self._send_static), methods=["GET"]),
             ]
         )
@@ -219,13 +209,13 @@ class Pages:
     def _show_notebook(self, request: Request, actor: Principal) -> Response:
         view = self._view(request, actor)
         page = self._render_notebook(self._services.results.notebook(view), view.run.name)
-        return _content(page, "text/html; charset=utf-8", NOTEBOOK_POLICY)
+        return content(page, "text/html; charset=utf-8", NOTEBOOK_POLICY)
 
     def _download_notebook(self, request: Request, actor: Principal) -> Response:
         view = self._view(request, actor)
         text = json.dumps(self._services.results.notebook(view), indent=1, ensure_ascii=False)
         name = view.run.definition.task.label.rpartition("/")[2] or "notebook"
-        response = _content(text, "application/x-ipynb+json", _PLAIN_POLICY)
+        response = content(text, "application/x-ipynb+json", PLAIN_POLICY)
         response.headers["Content-Disposition"] = (
             f'attachment; filename="run-{view.attempt.id}.ipynb"; '
             f"filename*=UTF-8''{quote(f'{name}-{view.attempt.id}.ipynb', safe='')}"
@@ -234,7 +224,7 @@ class Pages:
 
     def _show_log(self, request: Request, actor: Principal) -> Response:
         text = self._services.results.log(self._view(request, actor))
-        return _content(text, "text/plain; charset=utf-8", _PLAIN_POLICY)
+        return content(text, "text/plain; charset=utf-8", PLAIN_POLICY)
 
     # -- signing in and out
 
@@ -310,7 +300,7 @@ class Pages:
         **values: Any,
     ) -> Response:
         text = self._templates.get_template(template).render({"actor": None, **values})
-        response = _content(text, "text/html; charset=utf-8", PAGE_POLICY)
+        response = content(text, "text/html; charset=utf-8", PAGE_POLICY)
         response.status_code = status_code
         response.headers.update(headers or {})
         return response
@@ -321,29 +311,12 @@ def web_router(services: WebServices) -> APIRouter:
     return Pages(services).router()
 
 
-def _content(text: str, media_type: str, policy: str) -> Response:
-    return Response(
-        # A kernel may print half of a surrogate pair, which UTF-8 cannot carry.
-        text.encode("utf-8", "replace"),
-        headers={
-            "Content-Type": media_type,
-            "Content-Security-Policy": policy,
-            "X-Content-Type-Options": "nosniff",
-            # "no-referrer" would make browsers send forms with "Origin: null".
-            "Referrer-Policy": "same-origin",
-            "Cache-Control": "no-store",
-        },
-    )
-
-
 def _status_of(error: Exception) -> tuple[int, str]:
-    for kind, status, title in _STATUS:
-        if isinstance(error, kind):
-            return status, title
+    if isinstance(error, QuireError):
+        return error.http_status, _TITLES.get(error.http_status, "Server error")
     if isinstance(error, HTTPException):
         return error.status_code, "Request refused"
-    if not isinstance(error, QuireError):
-        _log.error("a page failed", exc_info=error)
+    _log.error("a page failed", exc_info=error)
     return 500, "Server error"
 
 

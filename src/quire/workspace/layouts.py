@@ -41,6 +41,7 @@ _KEY = "quire"
 _LAST_START = 44  # the least span is 4
 _LEAST_SPAN = 4
 _MOST_PIXELS = 100_000
+_MOST_TABS = 100
 _MOST_PARTS = 10_000
 _LONGEST_NAME = 255
 
@@ -97,6 +98,8 @@ class Layout:
     tabs: tuple[Tab, ...] = ()
 
     def __post_init__(self) -> None:
+        if len(self.tabs) > _MOST_TABS:
+            raise InvalidValue("tabs", f"a layout has at most {_MOST_TABS} of them.")
         _check_unique("tabId", [tab.id for tab in self.tabs])
         _check_unique("rowId", [row.id for row in self.rows])
         _check_unique("cellId", self.cell_ids)

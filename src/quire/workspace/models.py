@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from quire.identity.permissions import Right
-from quire.ids import NodeId, PrincipalId
+from quire.ids import NodeId, PrincipalId, RunId
 
-__all__ = ["Attachment", "Node", "NodeKind", "Revision"]
+__all__ = ["Attachment", "Node", "NodeKind", "Publication", "Revision"]
 
 
 class NodeKind(StrEnum):
@@ -70,3 +72,17 @@ class Attachment:
     def name(self) -> str:
         """The last part of the path."""
         return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A notebook as it was published for readers."""
+
+    uid: UUID
+    node_id: NodeId  # the notebook
+    options: Mapping[str, Any]  # how it is shown, in the words of the one who published it
+    blob_key: str  # the notebook with its outputs, as it was then
+    run_id: RunId | None  # whose outputs it shows; None: those the notebook had
+    creator_id: PrincipalId | None
+    created_at: datetime
+    updated_at: datetime

@@ -21,6 +21,7 @@ from quire.store.blobs import BlobStore
 from quire.store.database import Database
 from quire.store.tables import destinations, jobs, nodes, runs
 from quire.workspace.attachments import Attachments
+from quire.workspace.publications import Publications
 from quire.workspace.tree import Workspace
 from tests.engine.parts import Parts
 
@@ -43,6 +44,7 @@ class Door:
             artifacts=self.parts.artifacts,
             workspace=self.workspace,
             attachments=Attachments(database, blobs, clock, self.workspace, limit_bytes=1_000_000),
+            publications=Publications(database, blobs, clock, self.workspace),
             principals=self.parts.principals,
             tokens=self.tokens,
             destinations=self.destinations,
