@@ -61,8 +61,8 @@ from quire.store.values import read_value, write_value
 from quire.web.pages import Pages
 from quire.workspace.attachments import Attachments
 from quire.workspace.files import FileStore
-from quire.workspace.publications import Publications
 from quire.workspace.locations import Locations
+from quire.workspace.publications import Publications
 from quire.workspace.tree import Workspace
 
 __all__ = ["Server", "open_database", "serve"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from quire.engine.models import (
     NotebookTask,
     Overlap,
     Parameters,
+    PythonFileTask,
     Run,
     RunKind,
     RunRequest,
 )
+from quire.engine.pins import Pinner
 from quire.engine.states import Cause, Outcome, State
 from quire.identity.run_tokens import RunTokens, RunTokenUse
 from quire.ids import AttemptId
@@ -25,6 +28,8 @@ from quire.placement.base import Departure, Reservation, RunnerIdentity
 from quire.runner.protocol import Assignment
 from quire.store.blobs import BlobStore
 from quire.store.database import Database
+from quire.workspace.files import FileStore
+from quire.workspace.locations import Locations
 from quire.workspace.tree import Workspace
 from tests.engine.parts import NOTEBOOK, Parts, definition
 
@@ -94,10 +99,13 @@ class _Place:
 
 
 class World(Parts):
-    def __init__(self, database: Database, blobs: BlobStore, clock: ManualClock) -> None:
+    def __init__(
+        self, database: Database, blobs: BlobStore, clock: ManualClock, folder: Path
+    ) -> None:
         super().__init__(database, blobs, clock)
         self.pool = Pool()
         self.workspace = Workspace(database, blobs, clock)
+        self.files = FileStore(folder)
         self.workspace.ensure_roots()
         self.workspace.import_notebook(self.admin, NOTEBOOK, _notebook())
         self.run_tokens = RunTokens(b"0123456789abcdef")
@@ -108,7 +116,7 @@ class World(Parts):
         parts = DispatcherParts(
             database=self.database,
             blobs=self.blobs,
-            workspace=self.workspace,
+            pinner=Pinner(self.workspace, Locations(self.workspace, self.files)),
             principals=self.principals,
             placement=self.pool,
             transitions=self.transitions,
@@ -147,8 +155,8 @@ class World(Parts):
 
 
 @pytest.fixture
-def world(database: Database, blobs: BlobStore, clock: ManualClock) -> World:
-    return World(database, blobs, clock)
+def world(database: Database, blobs: BlobStore, clock: ManualClock, tmp_path: Path) -> World:
+    return World(database, blobs, clock, tmp_path / "files")
 
 
 def test_the_oldest_is_first_and_slots_are_kept(world: World) -> None:
@@ -196,6 +204,32 @@ def test_parameters_of_a_dialect_are_resolved_by_it(world: World) -> None:
     world.submit()
     world.dispatch()
     assert [each.parameters for each in world.pool.assigned] == [{"id": str(attempt_id)}, {}]
+
+
+def test_a_program_is_handed_over_with_its_words(world: World) -> None:
+    def resolver(run: Run, attempt: Attempt, parameters: Parameters) -> Parameters:
+        return {key: f"<{value}>" for key, value in parameters.items()}
+
+    world.resolvers["vendor"] = resolver
+    world.files.write("/jobs/a.py", b"print(1)")
+    task = PythonFileTask("dbfs:/jobs/a.py", tuple("abcdefghijk"))
+    world.submit(definition=JobDefinition(task=task, vendor={"vendor": {}}))
+    world.dispatch()
+    assigned = world.pool.assigned[0]
+    assert assigned.task is not None
+    assert assigned.task["arguments"] == [f"<{each}>" for each in "abcdefghijk"]
+    assert assigned.notebook["cells"][0]["source"] == "print(1)"
+
+
+def test_a_program_that_is_missing_ends_the_run(world: World) -> None:
+    attempt_id = world.submit(definition=JobDefinition(task=PythonFileTask("/Shared/no.py")))
+    assert world.dispatch() == []
+    attempt = world.view(attempt_id).attempt
+    assert (attempt.outcome, attempt.cause, attempt.message) == (
+        Outcome.INTERNAL_ERROR,
+        Cause.FILE_MISSING,
+        "File not found: /Shared/no.py",
+    )
 
 
 def test_the_notebook_is_read_when_the_run_starts(world: World) -> None:

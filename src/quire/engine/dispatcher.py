@@ -11,10 +11,11 @@ import structlog
 from sqlalchemy import Connection
 
 from quire.clock import Clock
-from quire.engine.models import Attempt, NotebookTask, Overlap, Parameters, Run
+from quire.engine.models import Attempt, Overlap, Parameters, Run
+from quire.engine.pins import NotPinned, Pin, Pinner
 from quire.engine.states import Cause, Outcome, State
 from quire.engine.transitions import Transitions
-from quire.errors import NotFound, QuireError, Unavailable
+from quire.errors import NotFound, Unavailable
 from quire.identity.principals import Principal, Principals
 from quire.identity.run_tokens import RunTokens, RunTokenUse
 from quire.loop import BackgroundLoop
@@ -28,7 +29,6 @@ from quire.store.blobs import BlobStore
 from quire.store.database import Database
 from quire.store.journal import run_prefix
 from quire.store.runs import Candidate, RunView
-from quire.workspace.tree import Workspace
 
 __all__ = ["Dispatcher", "ParameterResolver"]
 
@@ -47,7 +47,7 @@ class DispatcherParts:
 
     database: Database
     blobs: BlobStore
-    workspace: Workspace
+    pinner: Pinner
     principals: Principals
     placement: Placement
     transitions: Transitions
@@ -173,16 +173,16 @@ class Dispatcher:
             return None
         return self._assignment(view, actor, pin)
 
-    def _assignment(
-        self, view: RunView, actor: Principal, flavour: str, notebook: Mapping[str, object]
-    ) -> Assignment:
+    def _assignment(self, view: RunView, actor: Principal, pin: Pin) -> Assignment:
         settings = self._parts.settings
         run, attempt = view.run, view.attempt
         definition = run.definition
-        parameters: Parameters = {**definition.task.parameters, **run.parameters}
-        for name in definition.vendor:
-            if name in self._resolvers:
-                parameters = self._resolvers[name](run, attempt, parameters)
+        task = definition.task
+        parameters = self._resolve(view, {**task.parameters, **run.parameters})
+        program = pin.program
+        if program is not None and task.arguments:
+            numbered = {str(number): word for number, word in enumerate(task.arguments)}
+            program = {**program, "arguments": list(self._resolve(view, numbered).values())}
         issue = self._parts.run_tokens.issue
         server_url = self._server_url()
         return Assignment(
@@ -191,21 +191,22 @@ class Dispatcher:
             server_url=server_url,
             report_token=issue(RunTokenUse.REPORT, run.id, attempt.id, actor.id),
             spool_root=str(settings.spool_dir),
-            notebook=notebook,
-            notebook_path=definition.task.label,
-            flavour=flavour,
+            notebook=pin.notebook,
+            notebook_path=task.workspace_path or task.label,
+            flavour=pin.flavour,
             parameters=dict(parameters),
             environment=dict(definition.environment),
+            task=program,
             runtime={
                 "server_url": server_url,
                 "runtime_token": issue(RunTokenUse.RUNTIME, run.id, attempt.id, actor.id),
-                "flavour": flavour,
+                "flavour": pin.flavour,
                 "run": {
                     "run_id": attempt.id,
                     "root_run_id": run.id,
                     "job_id": run.job_id,
                     "job_name": definition.name,
-                    "notebook_path": definition.task.label,
+                    "notebook_path": task.workspace_path or task.label,
                     "user": actor.name,
                     "workspace_id": settings.workspace_id,
                 },
@@ -223,6 +224,13 @@ class Dispatcher:
                 run_output_bytes=settings.run_output_limit_bytes,
             ),
         )
+
+    def _resolve(self, view: RunView, parameters: Parameters) -> Parameters:
+        """The values with what a dialect's users wrote in them to refer to the run."""
+        for name in view.run.definition.vendor:
+            if name in self._resolvers:
+                parameters = self._resolvers[name](view.run, view.attempt, parameters)
+        return parameters
 
     def _end(self, view: RunView, cause: Cause, message: str) -> None:
         """End a claimed attempt that could not be given to its runner."""

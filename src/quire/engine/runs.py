@@ -21,7 +21,7 @@ from quire.engine.models import (
 )
 from quire.engine.quota import Quota
 from quire.engine.states import State
-from quire.engine.tasks import with_arguments
+from quire.engine.tasks import takes_parameters, with_arguments
 from quire.engine.transitions import JOB_COUNTER, RUN_COUNTER, Transitions
 from quire.errors import InvalidState, NotFound
 from quire.identity.principals import Principal
@@ -221,7 +221,7 @@ def create_run(
             name=request.name or definition.name,
             task=with_arguments(definition.task, request.arguments),
         ),
-        parameters=request.parameters,
+        parameters=request.parameters if takes_parameters(definition.task) else {},
         state=state,
         outcome=None,
         attempt_id=AttemptId(run_id),

@@ -30,6 +30,7 @@ __all__ = [
     "SubmitTask",
     "Task",
     "TaskKind",
+    "takes_parameters",
     "with_arguments",
 ]
 
@@ -143,6 +144,7 @@ class SqlTask:
     text: str | None = None
     path: str | None = None  # absolute workspace path of a file or an SQL notebook
     parameters: Parameters = field(default_factory=dict)
+    flavour: str = "plain"  # whose SQL and names it uses, unless it is a notebook, which says so
 
     @property
     def label(self) -> str:
@@ -179,6 +181,11 @@ TASK_TYPES: Mapping[TaskKind, type[Task]] = {
     each.kind: each
     for each in (NotebookTask, PythonFileTask, JarTask, SubmitTask, SqlTask, ShellTask)
 }
+
+
+def takes_parameters(task: Task) -> bool:
+    """Whether values passed by name mean something to the task."""
+    return isinstance(task, NotebookTask | SqlTask)
 
 
 def with_arguments(task: Task, arguments: Arguments) -> Task:
