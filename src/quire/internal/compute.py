@@ -27,6 +27,7 @@ from quire.engine.reports import AttemptGone
 from quire.errors import InvalidCredential, NotFound, QuireError
 from quire.identity.principals import Principals
 from quire.identity.run_tokens import RunToken, RunTokens, RunTokenUse
+from quire.ids import AttemptId
 from quire.internal.errors import render_error
 from quire.store import runs as run_rows
 from quire.store.database import Database
@@ -72,7 +73,7 @@ def compute_routes(
             raise InvalidCredential("The user of this run does not exist any more.") from None
         return uses.acquire(_request(view, actor), spark=spark).to_json()
 
-    def release(request: Request) -> int:
+    def release(request: Request) -> AttemptId:
         token = authenticate(request, RunTokenUse.REPORT)
         uses.release(token.attempt_id, _session(view_of(token)))
         return token.attempt_id
