@@ -26,6 +26,7 @@ from typing import Any
 
 from quire_runtime import display, magics, placeholders
 from quire_runtime.dbutils import DBUtils
+from quire_runtime.earlier import Earlier
 from quire_runtime.errors import NotebookExit
 from quire_runtime.exits import EXIT_MIME
 from quire_runtime.session import Session
@@ -40,7 +41,7 @@ __all__ = [
 
 
 def configure(settings: Mapping[str, Any]) -> None:
-    """Set the running IPython kernel up for one run.
+    """Set the running IPython kernel up for one run; again for each further one it serves.
 
     Keys of ``settings``, all optional:
 
@@ -72,7 +73,9 @@ def configure(settings: Mapping[str, Any]) -> None:
     if shell is None:
         raise RuntimeError("The runtime can be set up only inside an IPython kernel.")
     session = Session(settings)
-    set_environment(session, settings.get("environment") or {})
+    earlier = Earlier.of(shell)
+    earlier.enter(session.working_dir)
+    earlier.set_environment(_variables(session, settings.get("environment") or {}))
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     dbutils = DBUtils(session)
     names: dict[str, Any] = {
@@ -83,7 +86,7 @@ def configure(settings: Mapping[str, Any]) -> None:
     }
     if session.flavour == "databricks":
         names["display"] = display.display
-    shell.push(names, interactive=False)
+    earlier.push(shell, names)
     magics.register(shell, session, dbutils)
     shell.set_custom_exc((NotebookExit,), _end_quietly)
 
@@ -111,6 +114,11 @@ def set_environment(session: Session, environment: Mapping[str, str]) -> None:
     if session.working_dir is not None:
         os.makedirs(session.working_dir, exist_ok=True)
         os.chdir(session.working_dir)
+    os.environ.update(_variables(session, environment))
+
+
+def _variables(session: Session, environment: Mapping[str, str]) -> dict[str, str]:
+    """The run's variables, with those that follow from them."""
     variables = dict(environment)
     if "DATABRICKS_RUNTIME_VERSION" in variables:
         store = os.path.join(session.working_dir or os.getcwd(), "mlruns")
@@ -118,7 +126,7 @@ def set_environment(session: Session, environment: Mapping[str, str]) -> None:
     if session.api_token and session.api_url:
         variables.setdefault("DATABRICKS_HOST", session.api_url)
         variables.setdefault("DATABRICKS_TOKEN", session.api_token)
-    os.environ.update(variables)
+    return variables
 
 
 def _end_quietly(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import queue
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from quire.placement.base import Departure, RunnerIdentity
+from quire.placement.base import Departure, Reservation, RunnerIdentity
 from quire.placement.local import LocalPlacement
 from quire.runner.journal import fold
 from quire.runner.protocol import Assignment, Limits
@@ -111,7 +112,8 @@ class Bench:
         self.folder = folder
         self.sink = ReportSink()
         self.departures: queue.Queue[Departure] = queue.Queue()
-        self.placement = LocalPlacement(Settings(data_dir=folder, **settings))
+        self.settings = Settings(data_dir=folder, **settings)
+        self.placement = LocalPlacement(self.settings)
         self.placement.start(self.departures.put)
 
     @property
@@ -120,8 +122,7 @@ class Bench:
 
     def start(self, notebook: Mapping[str, Any], **given: Any) -> Started:
         attempt_id = next(_NUMBERS)
-        reservation = self.placement.reserve(60)
-        assert reservation is not None, (self.folder / "runners.log").read_text()
+        reservation = self._reserve(given.get("session", ""))
         values: dict[str, Any] = {
             "server_url": self.sink.url,
             "report_token": "secret-of-the-report",
@@ -136,6 +137,16 @@ class Bench:
             Assignment(attempt_id=attempt_id, run_id=attempt_id, notebook=notebook, **values)
         )
         return Started(self, attempt_id, reservation.identity, dict(notebook))
+
+    def _reserve(self, session: str) -> Reservation:
+        """The session's runner, as soon as it is free; without one, any."""
+        while session in self.placement.sessions():
+            if (kept := self.placement.reserve_session(session)) is not None:
+                return kept
+            os.sched_yield()
+        reservation = self.placement.reserve(60)
+        assert reservation is not None, (self.folder / "runners.log").read_text()
+        return reservation
 
     def run(self, notebook: Mapping[str, Any], **given: Any) -> Finished:
         return self.start(notebook, **given).finish()

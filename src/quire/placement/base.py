@@ -29,13 +29,16 @@ class Departure:
 
 
 class Reservation(Protocol):
-    """A ready runner that waits for its one assignment."""
+    """A ready runner that waits for an assignment."""
 
     @property
     def identity(self) -> RunnerIdentity: ...
 
     def assign(self, assignment: Assignment) -> None:
-        """Hand over the work. Raises OSError when the runner is gone."""
+        """Hand over the work. Raises OSError when the runner is gone.
+
+        A runner whose assignment names a session keeps its kernel for it.
+        """
         ...
 
     def release(self) -> None:
@@ -46,16 +49,34 @@ class Reservation(Protocol):
 class Placement(Protocol):
     """Starts runners and watches over them."""
 
-    def start(self, on_departure: Callable[[Departure], None]) -> None:
-        """Begin; every assigned or adopted runner that goes is reported once, from any thread."""
+    def start(
+        self, on_departure: Callable[[Departure], None], on_session: Callable[[], None]
+    ) -> None:
+        """Begin; every assigned or adopted runner that goes is reported once, from any thread.
+
+        ``on_session`` is called, also from any thread, when a session's runner has become free or
+        is gone.
+        """
         ...
 
     def close(self) -> None:
-        """Let idle runners go. Runners at work go on."""
+        """Let idle runners go, those of sessions too. Runners at work go on."""
         ...
 
     def reserve(self, timeout_seconds: float) -> Reservation | None:
         """A ready runner, or None when none came up in time."""
+        ...
+
+    def reserve_session(self, session: str) -> Reservation | None:
+        """The runner that keeps the kernel of a session, or None when it is not free."""
+        ...
+
+    def sessions(self) -> Mapping[str, float | None]:
+        """The sessions kept here, with the seconds they have been idle; None: at work."""
+        ...
+
+    def end_session(self, session: str) -> None:
+        """Let a session's runner go, at once or when its run is over. Without one, nothing."""
         ...
 
     def cpu_seconds(self, runners: Collection[RunnerIdentity]) -> Mapping[RunnerIdentity, float]:

@@ -3,8 +3,10 @@
 Owns: the nursery's life, the pool, and the watch over runners that were given work. A runner of an
 earlier server is watched by its process id and start time.
 
-A runner is used once. One that is taken from the pool is replaced: at once when none is left, else
-when a run has ended or a moment has passed, so as not to compete with a run that has just begun.
+A runner is used once, unless its run belongs to a session: then it keeps its kernel, and its socket
+stays open, until the session is ended here or this server is gone. One that is taken from the pool
+is replaced: at once when none is left, else when a run has ended or a moment has passed, so as not
+to compete with a run that has just begun.
 """
 
 from __future__ import annotations
@@ -60,6 +62,8 @@ class _Runner:
         self.channel = channel
         self.identity: RunnerIdentity | None = None  # unknown until the nursery has answered
         self.ready = False  # its kernel is up
+        self.session: str | None = None  # the session it keeps its kernel for
+        self.idle_since: float | None = None  # since when that kernel is free; None: it is not
 
 
 class _Reservation:
@@ -94,6 +98,7 @@ class LocalPlacement:
         self._host = host_identity()
         self._lock = threading.Condition()
         self._on_departure: Callable[[Departure], None] = _ignore
+        self._on_session: Callable[[], None] = _pass
         self._selector = selectors.DefaultSelector()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread: threading.Thread | None = None
@@ -113,6 +118,7 @@ class LocalPlacement:
         self._reserved: set[_Runner] = set()
         self._working: set[RunnerIdentity] = set()  # forked here, exits told by the nursery
         self._adopted: dict[RunnerIdentity, int] = {}  # by pidfd
+        self._sessions: dict[str, _Runner] = {}  # at work, reserved or idle
         self._waiting = 0
         self._refill_at = 0.0
 
@@ -123,9 +129,14 @@ class LocalPlacement:
 
     # -- the interface ----------------------------------------------------------------------
 
-    def start(self, on_departure: Callable[[Departure], None]) -> None:
+    def start(
+        self,
+        on_departure: Callable[[Departure], None],
+        on_session: Callable[[], None] | None = None,
+    ) -> None:
         """Start the nursery and fill the pool. Raises OSError when a folder cannot be made."""
         self._on_departure = on_departure
+        self._on_session = on_session or _pass
         self._config = RunnerConfig(
             runtime_root=str(passable_root("quire", self._settings.data_dir)),
             user=choose_user(self._settings.kernel_user, self._settings.kernel_uid_base),
@@ -140,7 +151,10 @@ class LocalPlacement:
         self._thread.start()
 
     def close(self) -> None:
-        """Let idle runners go. Runners at work go on, and their nursery with them."""
+        """Let idle runners go, those of sessions too.
+
+        Runners at work go on, and their nursery with them.
+        """
         with self._lock:
             if self._closing or self._thread is None:
                 return
@@ -149,8 +163,11 @@ class LocalPlacement:
         self._poke()
         self._thread.join()
         with self._lock:
-            busy = bool(self._working)
-            for runner in [*self._forking.values(), *self._warming, *self._ready, *self._reserved]:
+            kept = self._sessions.values()
+            idle = {runner.identity for runner in kept if runner.idle_since is not None}
+            busy = bool(self._working - idle)
+            waiting = [*self._forking.values(), *self._warming, *self._ready, *self._reserved]
+            for runner in [*waiting, *kept]:
                 runner.channel.close()
             for pidfd in self._adopted.values():
                 os.close(pidfd)
@@ -178,6 +195,31 @@ class LocalPlacement:
             finally:
                 self._waiting -= 1
         return _Reservation(self, runner)
+
+    def reserve_session(self, session: str) -> Reservation | None:
+        """The runner that keeps the kernel of a session, or None when it is not free."""
+        with self._lock:
+            runner = self._sessions.get(session)
+            if runner is None or runner.idle_since is None or self._closing:
+                return None
+            runner.idle_since = None
+            return _Reservation(self, runner)
+
+    def sessions(self) -> Mapping[str, float | None]:
+        """The sessions kept here, with the seconds they have been idle; None: at work."""
+        now = time.monotonic()
+        with self._lock:
+            return {
+                session: None if runner.idle_since is None else now - runner.idle_since
+                for session, runner in self._sessions.items()
+            }
+
+    def end_session(self, session: str) -> None:
+        """Let a session's runner go, at once or when its run is over. Without one, nothing."""
+        with self._lock:
+            runner = self._sessions.get(session)
+            if runner is not None and not self._closing:
+                self._drop(runner)
 
     def cpu_seconds(self, runners: Collection[RunnerIdentity]) -> Mapping[RunnerIdentity, float]:
         """CPU time each runner has used with all that came from it; unknown ones are left out."""
@@ -215,25 +257,44 @@ class LocalPlacement:
         identity = runner.identity
         assert identity is not None
         with self._lock:
-            if runner not in self._reserved:
+            if runner not in self._reserved and not self._keeps(runner):
                 raise BrokenPipeError("The runner is gone.")
             self._reserved.discard(runner)
             self._working.add(identity)
+            if assignment.session and runner.session is None:
+                self._keep(runner, assignment.session)
         try:
             send_assignment(runner.channel, assignment)
         except OSError:
             with self._lock:
                 # Whoever is told here that the runner is gone is not told again.
                 self._working.discard(identity)
+                if self._keeps(runner):
+                    self._drop(runner)
             raise
         finally:
-            runner.channel.close()
+            if not assignment.session:
+                runner.channel.close()
             with self._lock:
                 self._refill_at = time.monotonic() + _REFILL_DELAY_SECONDS
             self._poke()
 
+    def _keep(self, runner: _Runner, session: str) -> None:
+        """From now on the runner is its session's, and is heard when its kernel becomes free."""
+        earlier = self._sessions.get(session)
+        if earlier is not None:
+            self._drop(earlier)
+        runner.session = session
+        self._sessions[session] = runner
+        self._selector.register(runner.channel, selectors.EVENT_READ, runner)
+
+    def _keeps(self, runner: _Runner) -> bool:
+        return runner.session is not None and self._sessions.get(runner.session) is runner
+
     def _release(self, runner: _Runner) -> None:
         with self._lock:
+            if self._keeps(runner):
+                runner.idle_since = time.monotonic()
             if runner in self._reserved:
                 self._reserved.discard(runner)
                 if self._closing:
@@ -333,17 +394,23 @@ class LocalPlacement:
         return True
 
     def _hear_runner(self, runner: _Runner) -> None:
-        """A runner without work has said that it is ready, or it has gone."""
+        """A runner has said that it is ready for work, or it has gone."""
         try:
             word = runner.channel.recv(1)
         except OSError:
             word = b""
+        if word == READY and runner.session is not None:
+            runner.idle_since = time.monotonic()
+            self._on_session()
+            return
         if word == READY:
             runner.ready = True
             self._warming.discard(runner)
             self._offer(runner)
             return
         self._drop(runner)
+        if runner.session is not None:
+            self._on_session()
         if not runner.ready:
             # One that never came up would be replaced at once by the next that cannot.
             self._refill_at = self._restart_at = time.monotonic() + 1.0
@@ -359,6 +426,8 @@ class LocalPlacement:
         runner.channel.close()
         self._warming.discard(runner)
         self._reserved.discard(runner)
+        if runner.session is not None and self._keeps(runner):
+            del self._sessions[runner.session]
         if runner in self._ready:
             self._ready.remove(runner)
         for number, each in list(self._forking.items()):
@@ -473,6 +542,10 @@ class LocalPlacement:
 def _ignore(departure: Departure) -> None:
     """Nobody listens before the start."""
     del departure
+
+
+def _pass() -> None:
+    """Nobody listens."""
 
 
 def _wait_for_exit(pid: int, seconds: float) -> int | None:
