@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from quire.clock import ManualClock
 from quire.compute.clusters import Clusters
@@ -89,8 +89,11 @@ class ScriptedDriver:
         if self.alive():
             self.present = DriverReport(DriverPhase.GONE)
 
-    def logs(self) -> Mapping[str, Path]:
-        return {"driver/stdout": self.folder / "stdout"}
+    def log_names(self) -> list[str]:
+        return ["driver/stdout", "driver/rolled-over"]
+
+    def open_log(self, name: str) -> BinaryIO:
+        return open(self.folder / name.removeprefix("driver/"), "rb")
 
     def remove(self) -> None:
         self.removed = True

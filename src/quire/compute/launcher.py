@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from quire.compute.models import Cluster, ClusterCause, DriverRecord
 
@@ -127,8 +127,12 @@ class Driver(Protocol):
         """End it and all that belongs to it; returns when nothing of it is left."""
         ...
 
-    def logs(self) -> Mapping[str, Path]:
-        """Its log files by the name they are delivered under; also when it is gone."""
+    def log_names(self) -> Sequence[str]:
+        """Its log files, such as "driver/stdout"; also when it is gone."""
+        ...
+
+    def open_log(self, name: str) -> BinaryIO:
+        """One of them. Raises OSError when it is gone."""
         ...
 
     def remove(self) -> None:

@@ -5,11 +5,10 @@ Layout as Databricks has it (contract 2.9): ``<destination>/<cluster id>/driver/
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Iterator
 from typing import BinaryIO, Protocol
 
+from quire.compute.launcher import Driver
 from quire.compute.models import Cluster
 
 __all__ = ["Files", "LogDelivery"]
@@ -33,11 +32,15 @@ class LogDelivery:
     def wanted(cluster: Cluster) -> bool:
         return cluster.spec.log_destination is not None
 
-    def deliver(self, cluster: Cluster, logs: Mapping[str, Path]) -> None:
-        """Copy log files, by the name each is to have. Raises InvalidValue, Unavailable."""
+    def deliver(self, cluster: Cluster, driver: Driver) -> None:
+        """Copy the logs of a driver. Raises InvalidValue, Unavailable."""
         destination = (cluster.spec.log_destination or "").rstrip("/")
-        for name, path in logs.items():
-            with suppress(FileNotFoundError), open(path, "rb") as file:
+        for name in driver.log_names():
+            try:
+                file = driver.open_log(name)
+            except OSError:
+                continue  # rolled over while we looked
+            with file:
                 target = f"{destination}/{cluster.id}/{name}"
                 self._files.write(target, _blocks(file), overwrite=True)
 

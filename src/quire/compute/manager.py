@@ -468,7 +468,7 @@ class ClusterManager:
         if not self._logs.wanted(cluster):
             return
         try:
-            self._logs.deliver(cluster, driver.logs())
+            self._logs.deliver(cluster, driver)
         except QuireError as error:
             self._note(
                 cluster, ClusterEventType.NOTICE, f"Its logs cannot be delivered: {error.message}"
