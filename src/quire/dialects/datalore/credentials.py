@@ -1,8 +1,8 @@
 """How a caller proves who they are: Bearer alone; and scopes by their names on the wire
 (contract 1, 6).
 
-A browser that shows a page or downloads an artifact has no header to send. It is known there, and
-only there, by the session it signed in with.
+A browser that follows a link to an artifact has no header to send. It is known there, and only
+there, by the session it signed in with.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ SCOPE_NAMES = {
     Level.BASIC: "USER_BASIC",
 }
 
-_PAGES = ("/notebook/", "/report/")
+_LINKED = "/notebook/"
 _LONGEST = 4096
 
 
 def authenticate(request: Request, tokens: Tokens) -> Principal:
     """The principal a request comes from. Raises Unauthenticated."""
     authorization = request.headers.get("authorization")
-    if authorization is None and request.scope["path"].startswith(_PAGES):
+    if authorization is None and request.scope["path"].startswith(_LINKED):
         text = request.cookies.get(COOKIE, "")
     else:
         scheme, _, text = (authorization or "").strip().partition(" ")
