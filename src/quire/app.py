@@ -162,6 +162,7 @@ class Server:
                 database=database,
                 blobs=self.blobs,
                 pinner=Pinner(self.workspace, self.locations),
+                attachments=self.attachments,
                 principals=self.principals,
                 placement=self.placement,
                 transitions=self.transitions,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from quire.runner.protocol import Assignment
 from quire.store.blobs import BlobStore
 from quire.store.database import Database
 from quire.workspace.files import FileStore
+from quire.workspace.attachments import Attachments
 from quire.workspace.locations import Locations
 from quire.workspace.tree import Workspace
 from tests.engine.parts import NOTEBOOK, Parts, definition
@@ -60,6 +61,7 @@ class Pool:
         self.room = True
         self.ready = True
         self.broken = False
+        self.used: dict[int, float] = {}  # CPU seconds by process
         self.released: list[int] = []
         self.assigned: list[Assignment] = []
 
@@ -72,6 +74,9 @@ class Pool:
             return None
         self.made += 1
         return _Place(self, self.made)
+
+    def cpu_seconds(self, runners: Collection[RunnerIdentity]) -> Mapping[RunnerIdentity, float]:
+        return {each: self.used.get(each.pid, 0.0) for each in runners}
 
     def has_room(self) -> bool:
         return self.room
@@ -106,6 +111,9 @@ class World(Parts):
         self.pool = Pool()
         self.workspace = Workspace(database, blobs, clock)
         self.files = FileStore(folder)
+        self.attachments = Attachments(
+            database, blobs, clock, self.workspace, limit_bytes=1_000_000
+        )
         self.workspace.ensure_roots()
         self.workspace.import_notebook(self.admin, NOTEBOOK, _notebook())
         self.run_tokens = RunTokens(b"0123456789abcdef")
@@ -117,6 +125,7 @@ class World(Parts):
             database=self.database,
             blobs=self.blobs,
             pinner=Pinner(self.workspace, Locations(self.workspace, self.files)),
+            attachments=self.attachments,
             principals=self.principals,
             placement=self.pool,
             transitions=self.transitions,

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
 from sqlalchemy import Connection
 
 from quire.clock import Clock
-from quire.engine.models import Attempt, Overlap, Parameters, Run
+from quire.engine.models import Attempt, Overlap, Parameters, Run, WorkingFiles
 from quire.engine.pins import NotPinned, Pin, Pinner
+from quire.engine.starvation import PATIENCE, IdleWatch
 from quire.engine.states import Cause, Outcome, State
 from quire.engine.transitions import Transitions
-from quire.errors import NotFound, Unavailable
+from quire.errors import InvalidValue, NotFound, Unavailable
 from quire.identity.principals import Principal, Principals
 from quire.identity.run_tokens import RunTokens, RunTokenUse
 from quire.loop import BackgroundLoop
 from quire.observe.metrics import Metrics
-from quire.placement.base import Placement, Reservation
-from quire.runner.protocol import Assignment, Limits
+from quire.placement.base import Placement, Reservation, RunnerIdentity
+from quire.runner.protocol import Assignment, Files, Limits
 from quire.settings import Settings
 from quire.store import jobs as job_rows
 from quire.store import runs as run_rows
@@ -29,6 +30,8 @@ from quire.store.blobs import BlobStore
 from quire.store.database import Database
 from quire.store.journal import run_prefix
 from quire.store.runs import Candidate, RunView
+from quire.workspace.attachments import Attachments
+from quire.workspace.controls import set_values
 
 __all__ = ["Dispatcher", "ParameterResolver"]
 
@@ -48,6 +51,7 @@ class DispatcherParts:
     database: Database
     blobs: BlobStore
     pinner: Pinner
+    attachments: Attachments
     principals: Principals
     placement: Placement
     transitions: Transitions
@@ -75,11 +79,14 @@ class Dispatcher:
         self._slots = slots
         self._server_url = server_url
         self._resolvers = resolvers
+        self._idle_watch = IdleWatch()
+        self._extra_slots = 0  # runs that may start now although no slot is free
         self.loop = BackgroundLoop("dispatcher", self._round)
 
     def _round(self) -> float:
         while not self.loop.stopping and self.dispatch_one():
             pass
+        self._extra_slots = 0
         return _IDLE_SECONDS
 
     def dispatch_one(self) -> bool:
@@ -89,6 +96,7 @@ class Dispatcher:
             waiting = run_rows.list_candidates(connection, parts.clock.now(), 1)
         if not waiting or not parts.placement.has_room():
             return False
+        self._look_for_starvation(waiting[0])
         reservation = parts.placement.reserve(_RESERVE_SECONDS)
         if reservation is None:
             return False
@@ -115,19 +123,42 @@ class Dispatcher:
             if reservation is not None:
                 reservation.release()
 
+    def _look_for_starvation(self, oldest: Candidate) -> None:
+        """Let runs start above the limit when all that execute wait for something."""
+        parts, now = self._parts, self._parts.clock.now()
+        if self._extra_slots:
+            return
+        if now - oldest.waiting_since < PATIENCE:
+            self._idle_watch.forget()
+            return
+        with parts.database.read() as connection:
+            free = self._slots - run_rows.count_slots_used(connection, self._host)
+            rows = run_rows.list_executing(connection, self._host) if free <= 0 else []
+        if free > 0:
+            self._idle_watch.forget()
+            return
+        executing = [RunnerIdentity(row.host, row.pid, row.started) for row in rows]
+        used = parts.placement.cpu_seconds(executing)
+        if self._idle_watch.all_idle(now, executing, used):
+            _LOG.info("dispatch.all_idle", executing=len(executing))
+            self._extra_slots = self._slots
+
     def _claim(self, reservation: Reservation) -> RunView | None:
         parts = self._parts
         now = parts.clock.now()
         with parts.database.write() as connection:
             free = self._slots - run_rows.count_slots_used(connection, self._host)
             for candidate in run_rows.list_candidates(connection, now, _CANDIDATES):
-                if free <= 0 and not _borrows_slot(connection, candidate):
+                borrows = free <= 0 and _borrows_slot(connection, candidate)
+                if free <= 0 and not borrows and not self._extra_slots:
                     continue
                 if not _job_allows(connection, candidate):
                     continue
                 view = run_rows.lock_view(connection, candidate.attempt_id)
                 if view is None or view.attempt.state is not State.QUEUED:
                     continue
+                if free <= 0 and not borrows:
+                    self._extra_slots -= 1
                 attempt, identity = view.attempt, reservation.identity
                 return parts.transitions.move(
                     connection,
@@ -152,8 +183,15 @@ class Dispatcher:
         try:
             actor = parts.principals.get(run.creator_id)
             pin = parts.pinner.pin(actor, run.definition)
+            task = run.definition.task
+            parameters = self._resolve(view, {**task.parameters, **run.parameters})
+            notebook, parameters = set_values(pin.notebook, parameters)
+            pin = replace(pin, notebook=notebook)
         except NotPinned as error:
             self._end(view, error.cause, str(error))
+            return None
+        except InvalidValue as error:
+            self._end(view, Cause.NOTEBOOK_INVALID, error.message)
             return None
         except NotFound as error:
             self._end(view, Cause.UNSUPPORTED, f"Who made this run is gone: {error.message}")
@@ -171,14 +209,15 @@ class Dispatcher:
                 f"The results of this run could not be stored: {error.message}",
             )
             return None
-        return self._assignment(view, actor, pin)
+        return self._assignment(view, actor, pin, parameters)
 
-    def _assignment(self, view: RunView, actor: Principal, pin: Pin) -> Assignment:
+    def _assignment(
+        self, view: RunView, actor: Principal, pin: Pin, parameters: Parameters
+    ) -> Assignment:
         settings = self._parts.settings
         run, attempt = view.run, view.attempt
         definition = run.definition
         task = definition.task
-        parameters = self._resolve(view, {**task.parameters, **run.parameters})
         program = pin.program
         if program is not None and task.arguments:
             numbered = {str(number): word for number, word in enumerate(task.arguments)}
@@ -223,6 +262,23 @@ class Dispatcher:
                 cell_output_bytes=settings.cell_output_limit_bytes,
                 run_output_bytes=settings.run_output_limit_bytes,
             ),
+            files=self._files(pin, definition.working_files),
+        )
+
+
+    def _files(self, pin: Pin, working_files: WorkingFiles) -> Files:
+        """What the working folder starts with, and what becomes of it."""
+        if pin.node_id is None:
+            return Files()
+        return Files(
+            attached=[
+                {"path": each.path, "digest": each.digest.hex() if each.digest else None}
+                for each in self._parts.attachments.snapshot(pin.node_id)
+            ],
+            keeps=working_files is not WorkingFiles.DISCARD,
+            removes=working_files is WorkingFiles.WRITE_BACK,
+            file_bytes=self._parts.settings.run_file_limit_bytes,
+            total_bytes=self._parts.settings.run_files_limit_bytes,
         )
 
     def _resolve(self, view: RunView, parameters: Parameters) -> Parameters:

@@ -26,6 +26,7 @@ from quire.engine.models import (
 from quire.engine.states import Cause
 from quire.errors import InvalidValue, NotFound, QuireError, Unavailable
 from quire.identity.models import Principal
+from quire.ids import NodeId
 from quire.workspace import formats
 from quire.workspace.locations import Locations
 from quire.workspace.models import NodeKind
@@ -51,6 +52,7 @@ class Pin:
 
     notebook: Mapping[str, Any]  # nbformat 4
     flavour: str
+    node_id: NodeId | None = None  # the notebook in the workspace; None: there is none
     program: dict[str, Any] | None = None  # for the runner: what to start in place of a kernel
 
 
@@ -77,7 +79,7 @@ class Pinner:
         libraries = definition.compute.libraries if definition.compute is not None else ()
         classes = [library_to_json(each) for each in libraries if each.kind in _CLASSES]
         program = {**task_to_json(task), "libraries": classes}
-        return Pin(_shown(task.label, "shell"), "plain", program)
+        return Pin(_shown(task.label, "shell"), "plain", program=program)
 
     def _notebook(self, actor: Principal, task: NotebookTask) -> Pin:
         try:
@@ -89,7 +91,7 @@ class Pinner:
         except QuireError as error:
             message = f"Cannot read {task.path}: {error.message}"
             raise NotPinned(Cause.NOTEBOOK_INVALID, message) from error
-        return Pin(notebook, node.flavour or "plain")
+        return Pin(notebook, node.flavour or "plain", node.id)
 
     def _sql(self, actor: Principal, task: SqlTask) -> Pin:
         if task.path is None:
@@ -97,7 +99,7 @@ class Pinner:
         try:
             if self._workspace.get(actor, task.path).kind is NodeKind.NOTEBOOK:
                 node, notebook = self._workspace.read_notebook(actor, task.path)
-                return Pin(notebook, node.flavour or task.flavour)
+                return Pin(notebook, node.flavour or task.flavour, node.id)
         except NotFound:
             raise NotPinned(Cause.FILE_MISSING, f"File not found: {task.path}") from None
         data = self._read(actor, task.path)
@@ -111,7 +113,7 @@ class Pinner:
     def _python_file(self, actor: Principal, task: PythonFileTask) -> Pin:
         data = self._read(actor, task.path)
         program = {**task_to_json(task), "content": base64.b64encode(data).decode()}
-        return Pin(_shown(_python_text(data), "python"), "plain", program)
+        return Pin(_shown(_python_text(data), "python"), "plain", program=program)
 
     def _read(self, actor: Principal, location: str) -> bytes:
         try:

@@ -94,6 +94,7 @@ class Candidate:
     job_id: JobId | None  # None: no saved job
     parent_run_id: RunId | None
     session_id: NodeId | None  # None: it runs in a kernel of its own
+    waiting_since: datetime
 
 
 _RUN_COLUMNS = (
@@ -289,6 +290,7 @@ _CANDIDATES = (
         runs.c.kind,
         runs.c.parent_run_id,
         runs.c.session_id,
+        func.coalesce(attempts.c.not_before, attempts.c.created_at).label("waiting_since"),
     )
     .join(runs, runs.c.id == attempts.c.run_id)
     .where(
@@ -486,6 +488,7 @@ def list_candidates(connection: Connection, now: datetime, limit: int) -> list[C
             JobId(row.job_id) if row.kind == RunKind.JOB else None,
             RunId(row.parent_run_id) if row.parent_run_id is not None else None,
             NodeId(row.session_id) if row.session_id is not None else None,
+            row.waiting_since,
         )
         for row in rows
     ]
