@@ -24,6 +24,7 @@ __all__ = [
     "kill_all",
     "kill_children",
     "send_signal",
+    "session_members",
     "start_time",
 ]
 
@@ -131,6 +132,17 @@ def _descendants(roots: Iterable[int], parents: Mapping[int, int]) -> set[int]:
         grown = {pid for pid, parent in parents.items() if parent in grown} - found
         found |= grown
     return found
+
+
+def session_members(leader: int) -> set[int]:
+    """Every process of one session, its leader among them."""
+    members = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            fields = _stat(int(name))
+            if fields is not None and int(fields[3]) == leader:
+                members.add(int(name))
+    return members
 
 
 def send_signal(pid: int, number: int) -> bool:
