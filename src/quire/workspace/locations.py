@@ -1,6 +1,7 @@
 """Files by what people call them: one way of naming for the file store and the workspace.
 
-``dbfs:/jars/a.jar`` lies in the file store, ``/Shared/a.jar`` in the workspace. Nothing else can be
+``dbfs:/jars/a.jar`` lies in the file store, ``/Shared/a.jar`` in the workspace, which may also be
+written ``workspace:/Shared/a.jar`` where a bare path means something else. Nothing else can be
 read: not the machine's own files, which are not the callers', and no other host.
 """
 
@@ -15,9 +16,10 @@ from quire.identity.models import Principal
 from quire.workspace.files import FileStore
 from quire.workspace.tree import Workspace
 
-__all__ = ["FILE_STORE_PREFIX", "Locations"]
+__all__ = ["FILE_STORE_PREFIX", "WORKSPACE_PREFIX", "Locations"]
 
 FILE_STORE_PREFIX = "dbfs:/"
+WORKSPACE_PREFIX = "workspace:/"
 
 
 class Locations:
@@ -35,6 +37,8 @@ class Locations:
         if location.startswith(FILE_STORE_PREFIX):
             file = self._files.open("/" + location.removeprefix(FILE_STORE_PREFIX).lstrip("/"))
             return file, os.fstat(file.fileno()).st_size
+        if location.startswith(WORKSPACE_PREFIX):
+            location = location.removeprefix(WORKSPACE_PREFIX[:-1])
         if location.startswith("/"):
             data = self._workspace.read_file(actor, location)
             return io.BytesIO(data), len(data)

@@ -128,6 +128,89 @@ _CLUSTER_BAD: dict[str, list[Any]] = {
     "kind": TEXT,
     "workload_type": [5, "x", []],
 }
+TASKS: dict[str, dict[str, Any]] = {
+    "spark_jar_task": {
+        "main_class_name": "org.example.Main$",
+        "parameters": ["john doe", "grüße"],
+        "jar_uri": "dbfs:/FileStore/a.jar",
+        "run_as_repl": False,
+    },
+    "spark_python_task": {
+        "python_file": "dbfs:/jobs/a.py",
+        "parameters": ["--day", "today"],
+        "source": "WORKSPACE",
+    },
+    "spark_submit_task": {
+        "parameters": ["--class", "org.example.Main", "--jars", "dbfs:/a.jar", "dbfs:/b.jar", "10"]
+    },
+    "shell_command_task": {"command": ["bash", "-c", "ls"], "env_vars": {"A": "grüße"}},
+}
+"""Every kind of task but notebooks, with all its fields."""
+
+
+def with_task(kind: str, base: dict[str, Any]) -> dict[str, Any]:
+    """A request with one of ``TASKS`` in the place of its notebook."""
+    body = {**base, kind: TASKS[kind]}
+    del body["notebook_task"]
+    if kind == "spark_submit_task":
+        del body["libraries"]
+        body["new_cluster"] = {name: each for name, each in CLUSTER.items() if name != "spark_conf"}
+    return body
+
+
+_FILES = [
+    "",
+    "relative.jar",
+    "s3://bucket/a",
+    "gs://bucket/a",
+    "https://example.com/a",
+    "file:/etc/passwd",
+    "dbfs:/",
+    "dbfs:/../a",
+    "/Volumes/a/b",
+    "/a/../b",
+]
+_TASKS_BAD: dict[str, dict[str, list[Any]]] = {
+    "spark_jar_task": {
+        "spark_jar_task": [*OBJECT, {}],
+        "spark_jar_task.main_class_name": [*TEXT, "", "a b", "--class", "a..B", "a;b"],
+        "spark_jar_task.parameters": [*LIST, [{}], [[]]],
+        "spark_jar_task.jar_uri": [*TEXT, *_FILES[1:]],
+        "spark_jar_task.run_as_repl": BOOLEAN,
+    },
+    "spark_python_task": {
+        "spark_python_task": [*OBJECT, {}],
+        "spark_python_task.python_file": [*TEXT, *_FILES],
+        "spark_python_task.parameters": [*LIST, [{}], [UMLAUT]],
+        "spark_python_task.source": [*TEXT, "git", "GIT"],
+    },
+    "spark_submit_task": {
+        "spark_submit_task": OBJECT,
+        "spark_submit_task.parameters": [
+            *LIST,
+            [{}],
+            [UMLAUT],
+            ["--master", "local", "dbfs:/a.jar"],
+            ["--master=local", "dbfs:/a.jar"],
+            ["--verbose", "--deploy-mode", "cluster", "dbfs:/a.jar"],
+            ["--executor-cores", "4", "dbfs:/a.jar"],
+            ["--remote", "sc://x", "dbfs:/a.jar"],
+            ["--conf", "spark.master=local", "dbfs:/a.jar"],
+            ["--conf=spark.submit.deployMode=cluster", "dbfs:/a.jar"],
+            ["--jars", "dbfs:/a.jar,s3://b/c.jar", "dbfs:/a.jar"],
+            ["--py-files", "file:/etc/passwd", "dbfs:/a.py"],
+            ["--class", "a.B", "s3://b/c.jar"],
+        ],
+        "existing_cluster_id": ["c-1"],
+        "libraries": [[{"jar": "dbfs:/a.jar"}]],
+        "new_cluster.spark_conf": [{"a": "b"}],
+    },
+}
+_SHELL_BAD: dict[str, list[Any]] = {
+    "shell_command_task": [*OBJECT, {}],
+    "shell_command_task.command": [*LIST, [], [""], [{}]],
+    "shell_command_task.env_vars": [*MAP, {"a": []}, {"": "a"}, {"A=B": "a"}],
+}
 _COMMON_BAD: dict[str, list[Any]] = {
     "new_cluster": [5, "x", [], {}],
     "libraries": [
@@ -142,6 +225,17 @@ _COMMON_BAD: dict[str, list[Any]] = {
         [{"maven": {}}],
         [{"cran": {"package": 5}}],
         [{"unheard": "of"}],
+        *([{kind: file}] for kind in ("jar", "whl", "requirements") for file in _FILES),
+        [{"whl": "dbfs:/a.tar.gz"}],
+        [{"egg": "dbfs:/a.egg"}],
+        [{"pypi": {"package": "--index-url=http://x"}}],
+        [{"pypi": {"package": "a\nb"}}],
+        [{"pypi": {"package": "a", "repo": "-x"}}],
+        [{"cran": {"package": "-x"}}],
+        [{"maven": {"coordinates": "a:b"}}],
+        [{"maven": {"coordinates": "a:b:1,c:d:2"}}],
+        [{"maven": {"coordinates": "a:b:1", "exclusions": ["a"]}}],
+        [{"maven": {"coordinates": "a:b:1", "repo": "--conf"}}],
     ],
     "notebook_task": [5, "x", [], {}],
     "notebook_task.notebook_path": [*TEXT, "", "relative", "/a/../b", "/a\nb", "/" + LONG],
@@ -199,9 +293,6 @@ _COMMON_BAD: dict[str, list[Any]] = {
     "queue": [*OBJECT, {}, {"enabled": "maybe"}],
     "run_as": [*OBJECT, {"user_name": "somebody else"}, {"user_name": 5}],
     "tasks": [*LIST, [{}], [{"task_key": "a b"}], [{"task_key": "x" * 101}]],
-    "spark_jar_task": [*OBJECT, {}, {"main_class_name": 5}],
-    "spark_python_task": [*OBJECT, {}, {"python_file": 5}],
-    "spark_submit_task": [*OBJECT, {"parameters": "x"}, {"parameters": [UMLAUT]}],
     "pipeline_task": [*OBJECT, {}, {"pipeline_id": 5}],
     "run_job_task": [*OBJECT, {}, {"job_id": "x"}],
     "existing_cluster_id": [*TEXT, "", "beside-a-new-one"],
@@ -230,7 +321,6 @@ _JOB_BAD: dict[str, list[Any]] = {
 _SUBMIT_BAD: dict[str, list[Any]] = {
     "run_name": [*TEXT, LONG],
     "idempotency_token": [*TEXT, "x" * 65],
-    "shell_command_task": [*OBJECT, {}, {"command": []}, {"command": "ls"}],
 }
 RUN_NOW: dict[str, Any] = {
     "job_id": 1,
@@ -252,7 +342,16 @@ RUN_NOW_BAD: dict[str, list[Any]] = {
     ],
     "jar_params": [5, "x", {"a": "b"}, [[]], [{}], ["beside notebook_params"]],
     "python_params": [5, "x", {"a": "b"}, [[]], [UMLAUT], [_BIG]],
-    "spark_submit_params": [5, "x", {"a": "b"}, [[]], [UMLAUT], [_BIG]],
+    "spark_submit_params": [
+        5,
+        "x",
+        {"a": "b"},
+        [[]],
+        [UMLAUT],
+        [_BIG],
+        ["--master", "local"],
+        ["s3://a/b.jar"],
+    ],
     "job_parameters": [5, "x", ["x"], {"a": UMLAUT}, {"a": _BIG}, {"a": "beside notebook_params"}],
     "idempotency_token": [*TEXT, "x" * 65],
 }
@@ -278,8 +377,21 @@ def _cases(
 
 _CLUSTER_TABLE = {f"new_cluster.{name}": values for name, values in _CLUSTER_BAD.items()}
 
-JOB_CASES = list(_cases(JOB, {**_COMMON_BAD, **_CLUSTER_TABLE, **_JOB_BAD}))
-SUBMIT_CASES = list(_cases(SUBMIT, {**_COMMON_BAD, **_CLUSTER_TABLE, **_SUBMIT_BAD}))
+
+def _task_cases(base: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for kind, table in _TASKS_BAD.items():
+        yield from _cases(with_task(kind, base), table)
+
+
+JOB_CASES = [
+    *_cases(JOB, {**_COMMON_BAD, **_CLUSTER_TABLE, **_JOB_BAD}),
+    *_task_cases(JOB),
+]
+SUBMIT_CASES = [
+    *_cases(SUBMIT, {**_COMMON_BAD, **_CLUSTER_TABLE, **_SUBMIT_BAD}),
+    *_task_cases(SUBMIT),
+    *_cases(with_task("shell_command_task", SUBMIT), _SHELL_BAD),
+]
 RUN_NOW_CASES = list(_cases(RUN_NOW, RUN_NOW_BAD))
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from quire.dialects.databricks import wire
-from quire.dialects.databricks.mapping_tasks import described_task, task_of
+from quire.dialects.databricks.mapping_tasks import described_task, meant_for, task_of
 from quire.dialects.databricks.states import describe_state
 from quire.dialects.databricks.times import milliseconds, moment
 from quire.engine import cron
@@ -29,6 +29,7 @@ from quire.engine.models import (
     RunKind,
     Schedule,
     TargetKind,
+    TaskKind,
     Trigger,
 )
 from quire.errors import InvalidValue
@@ -44,6 +45,7 @@ __all__ = [
     "describe_node",
     "describe_output",
     "describe_run",
+    "has_logs",
     "job_definition",
     "milliseconds",
     "moment",
@@ -56,6 +58,8 @@ __all__ = [
 DIALECT = "databricks"
 IDEMPOTENCY_PREFIX = "databricks:"
 RESULT_LIMIT = 5 * 1024 * 1024  # bytes of an exit value that get-output gives back
+LOG_LIMIT = 5 * 1024 * 1024  # bytes at the end of what a program printed
+_LOGGING = frozenset({TaskKind.JAR, TaskKind.PYTHON_FILE, TaskKind.SHELL})
 _DEFAULT_NAME = "Untitled"
 
 RUN_KINDS = {
@@ -265,8 +269,12 @@ def _notices(settings: wire.JobSettings | wire.SubmitRun) -> tuple[str, ...]:
         if ignored:
             names = ", ".join(f"new_cluster.{name}" for name in ignored)
             notices.append(f"Local compute does not honour {names}.")
-    if settings.libraries:
-        kinds = dict.fromkeys(next(iter(each.model_fields_set)) for each in settings.libraries)
+    kinds = dict.fromkeys(
+        next(iter(each.model_fields_set))
+        for each in settings.libraries or ()
+        if settings.spark_jar_task is None or not (each.jar or each.maven)
+    )
+    if kinds:
         notices.append(f"Local compute does not install libraries ({', '.join(kinds)}).")
     return tuple(notices)
 
@@ -334,20 +342,26 @@ def describe_run(view: RunView, root: str) -> dict[str, Any]:
     return described
 
 
-def describe_output(view: RunView, root: str) -> dict[str, Any]:
-    """The answer of get-output (contract 2.8)."""
+def has_logs(view: RunView) -> bool:
+    """Whether get-output shows what a run printed (contract 2.8)."""
+    return view.run.definition.task.kind in _LOGGING
+
+
+def describe_output(view: RunView, root: str, log: str = "") -> dict[str, Any]:
+    """The answer of get-output (contract 2.8). ``log``: what a run with logs printed."""
     attempt = view.attempt
     described: dict[str, Any] = {"metadata": describe_run(view, root)}
     if attempt.active:
         described["error"] = f"Run {attempt.id} has not finished; its output is not available yet."
         return described
-    output: dict[str, Any] = {}
-    if attempt.exit_value is not None:
-        result, truncated = _first_bytes(attempt.exit_value, RESULT_LIMIT)
-        output = {"result": result, "truncated": truncated}
-    else:
-        output = {"truncated": False}
-    described["notebook_output"] = output
+    if view.run.definition.task.kind is TaskKind.NOTEBOOK:
+        output: dict[str, Any] = {"truncated": False}
+        if attempt.exit_value is not None:
+            result, truncated = _first_bytes(attempt.exit_value, RESULT_LIMIT)
+            output = {"result": result, "truncated": truncated}
+        described["notebook_output"] = output
+    elif has_logs(view):
+        described["logs"], described["logs_truncated"] = _last_bytes(log, LOG_LIMIT)
     state = described["metadata"]["state"]
     if state.get("result_state") != "SUCCESS":
         error = attempt.error or attempt.message
@@ -412,10 +426,17 @@ def _span(start: datetime | None, end: datetime | None) -> int:
 def _overriding_parameters(run: Run) -> dict[str, Any]:
     own = run.vendor.get(DIALECT, {})
     if "overriding_parameters" in own:
-        return dict(own["overriding_parameters"])
+        return meant_for(run.definition.task, own["overriding_parameters"])
     if run.kind is RunKind.ONE_TIME or not run.parameters:
         return {}
     return {"notebook_params": {key: str(value) for key, value in run.parameters.items()}}
+
+
+def _last_bytes(text: str, limit: int) -> tuple[str, bool]:
+    data = text.encode("utf-8", "surrogatepass")
+    if len(data) <= limit:
+        return text, False
+    return data[-limit:].decode("utf-8", "ignore"), True
 
 
 def _first_bytes(text: str, limit: int) -> tuple[str, bool]:

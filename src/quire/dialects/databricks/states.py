@@ -26,6 +26,7 @@ _RESULT = {
     Outcome.INTERNAL_ERROR: "FAILED",
     Outcome.ABANDONED: "FAILED",
 }
+_PROGRAM_ERRORS = frozenset({Cause.CELL_ERROR, Cause.PROGRAM_FAILED})
 _NOT_THE_WORKLOAD = frozenset({Outcome.INTERNAL_ERROR, Outcome.ABANDONED})
 
 
@@ -63,7 +64,7 @@ def describe_state(
 ) -> dict[str, Any]:
     """The RunState object of contract 2.5."""
     result = result_state(state, outcome)
-    said = PROGRAM_ERROR if result is not None and cause is Cause.CELL_ERROR else message
+    said = PROGRAM_ERROR if result is not None and cause in _PROGRAM_ERRORS else message
     described: dict[str, Any] = {
         "life_cycle_state": life_cycle_state(state, outcome, cause, overlap)
     }

@@ -25,10 +25,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
+from quire.dialects.databricks.task_rules import check_submit_parameters, check_task
 from quire.dialects.reading import describe_value
 from quire.errors import InvalidValue, MissingField, Unsupported
 from quire.notify.destinations import check_address
-from quire.workspace.addressing import check_path
 
 __all__ = [
     "CLUSTER_FIELDS",
@@ -57,11 +57,11 @@ __all__ = [
     "SubmitRun",
     "TokenId",
     "UpdateJob",
+    "Work",
     "check_cluster_rule",
     "check_settings",
     "drop_nulls",
     "merge_settings",
-    "workspace_path",
 ]
 
 _INT32 = 2**31 - 1
@@ -203,6 +203,7 @@ AsciiMap = dict[AsciiText, AsciiText]
 BaseParameters = Annotated[
     AsciiMap, AfterValidator(lambda value: _check_json_size(value, _BASE_PARAMETER_LIMIT))
 ]
+Variables = dict[Annotated[PlainText, _matching(_VARIABLE, "the name of a variable")], PlainText]
 SparkEnvironment = dict[
     Annotated[AsciiText, _matching(_VARIABLE, "the name of a variable")], AsciiText
 ]
@@ -374,7 +375,7 @@ class RunJobTask(Model):
 
 class ShellCommandTask(Model):
     command: Annotated[list[PlainText], Field(min_length=1)]
-    env_vars: TextMap | None = None
+    env_vars: Variables | None = None
 
 
 class Task(Model):
@@ -467,7 +468,7 @@ class JobCluster(Model):
     new_cluster: NewCluster
 
 
-class _Work(Model):
+class Work(Model):
     """What jobs and one-time runs have in common."""
 
     existing_cluster_id: Needed | None = None
@@ -494,7 +495,7 @@ class _Work(Model):
     run_as: RunAs | None = None
 
 
-class JobSettings(_Work):
+class JobSettings(Work):
     """JobSettings (contract 2.1)."""
 
     name: Name | None = None
@@ -554,6 +555,7 @@ class RunNow(JobId):
                     raise InvalidValue(
                         name, f"its JSON text is larger than {_PARAMETER_LIMIT} bytes."
                     )
+        check_submit_parameters(self.spark_submit_params or (), "spark_submit_params")
         if self.notebook_params and self.jar_params:
             raise InvalidValue("notebook_params", "may not be given together with jar_params.")
         if self.job_parameters:
@@ -562,7 +564,7 @@ class RunNow(JobId):
                     raise InvalidValue("job_parameters", f"may not be given together with {name}.")
 
 
-class SubmitRun(_Work):
+class SubmitRun(Work):
     """Body of jobs/runs/submit (contract 2.3)."""
 
     run_name: Name | None = None
@@ -714,33 +716,15 @@ TASK_FIELDS = (
 CLUSTER_FIELDS = ("existing_cluster_id", "new_cluster")
 _NO_CLUSTER = frozenset({"pipeline_task", "run_job_task", "tasks"})
 _CLOUD_SCRIPTS = ("gcs", "s3", "abfss")
-_SPARK_SUBMIT_OWNED = ("--master", "--deploy-mode", "--executor-cores")
-
-
-def workspace_path(path: str) -> str:
-    """A path of this vendor as one of the tree (contract 8.1).
-
-    A leading ``/Workspace`` is dropped, and so are slashes too many.
-    """
-    path = re.sub("/{2,}", "/", path)
-    if path == "/Workspace" or path.startswith("/Workspace/"):
-        path = path.removeprefix("/Workspace")
-    return path.rstrip("/") or "/"
-
-
-def file_location(uri: str) -> str:
-    """Where a file lies that this vendor's clients name in one of their ways.
-
-    ``dbfs:/...`` for the file store, else an absolute path of the workspace; what is neither stays
-    as it is (:func:`check_location` refuses it).
-    """
-    path = re.sub("/{2,}", "/", uri.removeprefix("file:")) if uri.startswith("file:") else uri
-    for prefix in ("dbfs:/", "/dbfs/"):
-        if path.startswith(prefix):
-            return "dbfs:/" + re.sub("/{2,}", "/", path.removeprefix(prefix)).lstrip("/")
-    if uri.startswith("/") or path.startswith("/Workspace/"):
-        return workspace_path(path)
-    return uri
+_RUN = frozenset(
+    {
+        "notebook_task",
+        "spark_jar_task",
+        "spark_python_task",
+        "spark_submit_task",
+        "shell_command_task",
+    }
+)
 
 
 def drop_nulls(value: Any) -> Any:
@@ -752,7 +736,7 @@ def drop_nulls(value: Any) -> Any:
     return value
 
 
-def check_settings(settings: _Work, *, inside: str = "") -> None:
+def check_settings(settings: Work, *, inside: str = "") -> None:
     """The rules of contract 2.1 that need more than one field, and what this server refuses.
 
     ``inside`` is the field the settings came in. Raises MissingField, InvalidValue, and Unsupported
@@ -768,10 +752,7 @@ def check_settings(settings: _Work, *, inside: str = "") -> None:
         )
     kind = given[0]
     check_cluster_rule(settings, kind, prefix)
-    if settings.notebook_task is not None:
-        _check_notebook_task(settings.notebook_task, f"{prefix}notebook_task")
-    if settings.spark_submit_task is not None:
-        _check_spark_submit(settings, prefix)
+    check_task(settings, prefix)
     if settings.new_cluster is not None:
         _check_cluster(settings.new_cluster, f"{prefix}new_cluster")
     for index, entry in enumerate(settings.access_control_list or ()):
@@ -781,11 +762,11 @@ def check_settings(settings: _Work, *, inside: str = "") -> None:
                 f"{prefix}access_control_list[{index}]",
                 "names exactly one of user_name, group_name, service_principal_name.",
             )
-    if kind != "notebook_task":
-        noun = "several tasks (tasks)" if kind == "tasks" else f"{kind}"
+    if kind not in _RUN:
+        noun = "several tasks (tasks)" if kind == "tasks" else kind
+        supported = ", ".join(name for name in TASK_FIELDS if name in _RUN)
         raise Unsupported(
-            f"This server does not run {noun}; only notebook_task is supported.",
-            field=f"{prefix}{kind}",
+            f"This server does not run {noun}; it runs {supported}.", field=f"{prefix}{kind}"
         )
     for name, meaning in (
         ("git_source", "notebooks from Git"),
@@ -798,7 +779,7 @@ def check_settings(settings: _Work, *, inside: str = "") -> None:
             )
 
 
-def check_cluster_rule(settings: _Work, kind: str, prefix: str) -> None:
+def check_cluster_rule(settings: Work, kind: str, prefix: str) -> None:
     """Exactly one of the two cluster fields, except for tasks that need none."""
     given = [name for name in CLUSTER_FIELDS if getattr(settings, name) is not None]
     if len(given) > 1:
@@ -838,36 +819,6 @@ def merge_settings(
         else:
             merged.pop(name, None)
     return merged
-
-
-def _check_notebook_task(task: NotebookTask, path: str) -> None:
-    if task.source == "GIT":
-        raise Unsupported(
-            f"This server does not support notebooks from Git ({path}.source).",
-            field=f"{path}.source",
-        )
-    check_path(workspace_path(task.notebook_path), f"{path}.notebook_path")
-
-
-def _check_spark_submit(settings: _Work, prefix: str) -> None:
-    if settings.existing_cluster_id is not None:
-        raise InvalidValue(
-            f"{prefix}existing_cluster_id", "spark_submit_task runs on new clusters only."
-        )
-    if settings.libraries:
-        raise InvalidValue(f"{prefix}libraries", "may not be given for spark_submit_task.")
-    if settings.new_cluster is not None and settings.new_cluster.spark_conf:
-        raise InvalidValue(
-            f"{prefix}new_cluster.spark_conf",
-            "Spark conf is not supported via cluster settings for spark-submit task. "
-            "Please use spark-submit parameters to set spark conf.",
-        )
-    assert settings.spark_submit_task is not None
-    for index, text in enumerate(settings.spark_submit_task.parameters or ()):
-        if text.partition("=")[0] in _SPARK_SUBMIT_OWNED:
-            raise InvalidValue(
-                f"{prefix}spark_submit_task.parameters[{index}]", f"{text} is set by the server."
-            )
 
 
 def _check_cluster(cluster: NewCluster, path: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from quire.dialects.base import Call, Endpoint, Services
 from quire.dialects.databricks import mapping, wire
+from quire.dialects.databricks.mapping_tasks import passed_parameters, task_arguments
 from quire.dialects.reading import validate
 from quire.engine.models import Job, JobDefinition, RunKind, RunRequest
 from quire.errors import InvalidState, InvalidValue, NotFound
@@ -69,20 +70,13 @@ def endpoints(services: Services) -> list[Endpoint]:
 
     def run_now(call: Call, body: wire.RunNow) -> dict[str, Any]:
         # Parameters meant for other kinds of task are ignored: some clients send every slot.
-        passed = {
-            name: value
-            for name, value in (
-                ("notebook_params", body.notebook_params),
-                ("job_parameters", body.job_parameters),
-            )
-            if value
-        }
         request = RunRequest(
             job_id=JobId(body.job_id),
-            parameters={key: text for each in passed.values() for key, text in each.items()},
+            parameters={**(body.notebook_params or {}), **(body.job_parameters or {})},
+            arguments=task_arguments(body),
             kind=RunKind.JOB,
             idempotency_token=idempotency_token(body.idempotency_token),
-            vendor={mapping.DIALECT: {"overriding_parameters": passed}},
+            vendor={mapping.DIALECT: {"overriding_parameters": passed_parameters(body)}},
         )
         with token_of_deleted_run():
             view = services.runs.submit(call.principal, request)

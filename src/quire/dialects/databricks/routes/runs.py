@@ -63,7 +63,9 @@ def endpoints(services: Services) -> list[Endpoint]:
 
     def show_output(call: Call, query: wire.RunId) -> dict[str, Any]:
         view = runs.get(call.principal, AttemptId(query.run_id))
-        return mapping.describe_output(view, call.root)
+        wanted = mapping.has_logs(view) and not view.attempt.active
+        log = services.results.log(view) if wanted else ""
+        return mapping.describe_output(view, call.root, log)
 
     def export(call: Call, query: wire.ExportRun) -> dict[str, Any]:
         view = runs.get(call.principal, AttemptId(query.run_id))

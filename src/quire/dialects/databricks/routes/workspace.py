@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from quire.dialects.base import Call, Endpoint, Services
 from quire.dialects.databricks import wire
+from quire.dialects.databricks.locations import workspace_path
 from quire.dialects.databricks.mapping import describe_node, moment
-from quire.dialects.databricks.wire import workspace_path
 from quire.errors import (
     AlreadyExists,
     InvalidValue,
