@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -28,8 +29,10 @@ from quire.placement.base import Departure, Reservation, RunnerIdentity
 from quire.runner.protocol import Assignment
 from quire.store.blobs import BlobStore
 from quire.store.database import Database
-from quire.workspace.files import FileStore
 from quire.workspace.attachments import Attachments
+from quire.workspace.controls import control_metadata, read_control
+from quire.workspace.files import FileStore
+from quire.workspace.formats.document import code_cell, new_notebook
 from quire.workspace.locations import Locations
 from quire.workspace.tree import Workspace
 from tests.engine.parts import NOTEBOOK, Parts, definition
@@ -345,3 +348,54 @@ def test_a_run_deleted_with_its_job_while_it_waits_is_not_dispatched(world: Worl
     world.submit(definition=None, job_id=job.id)
     world.jobs.delete(world.user, job.id)
     assert world.dispatch() == []
+
+
+def test_runs_start_above_the_limit_when_all_others_only_wait(world: World) -> None:
+    _, _, third, fourth = (world.submit() for _ in range(4))
+    for _ in range(2):
+        assert world.dispatcher.dispatch_one()
+    assert not world.dispatcher.dispatch_one()  # it has not waited for long
+    world.clock.advance(3)
+    world.pool.used = {1: 5.0, 2: 7.0}
+    assert not world.dispatcher.dispatch_one()  # a first look
+    world.clock.advance(1)
+    world.pool.used = {1: 5.9, 2: 7.0}
+    assert not world.dispatcher.dispatch_one()  # the first run works
+    world.clock.advance(1)
+    world.pool.used = {1: 5.95, 2: 7.0}
+    assert world.dispatcher.dispatch_one()
+    assert world.view(third).attempt.state is State.PENDING
+    assert world.dispatcher.dispatch_one()  # as many as there are slots
+    assert world.view(fourth).attempt.state is State.PENDING
+
+
+def test_controls_take_the_values_of_a_run(world: World) -> None:
+    control = {"controlType": "TEXT_INPUT", "variable": "city", "value": "Oslo"}
+    cells = [
+        code_cell("", metadata=control_metadata(read_control(control))),
+        code_cell("region = ''", metadata={"tags": ["parameters"]}),
+    ]
+    notebook = new_notebook("python", "plain", cells)
+    world.workspace.import_notebook(world.admin, NOTEBOOK, notebook, overwrite=True)
+    world.submit(parameters={"city": "Rome", "region": "south"})
+    assert world.dispatcher.dispatch_one()
+    assignment = world.pool.assigned[0]
+    assert assignment.notebook["cells"][0]["source"] == "city = 'Rome'"
+    assert assignment.parameters == {"region": "south"}
+    bad = world.submit(parameters={"city": None})
+    assert world.dispatcher.dispatch_one()
+    assert world.view(bad).attempt.cause is Cause.NOTEBOOK_INVALID
+    assert "parameters.city" in world.view(bad).attempt.message
+
+
+def test_the_notebooks_files_come_along(world: World) -> None:
+    node = world.workspace.get(world.admin, NOTEBOOK)
+    world.attachments.write(world.admin, node.id, "data/a.csv", b"1")
+    world.submit()
+    assert world.dispatcher.dispatch_one()
+    files = world.pool.assigned[0].files
+    assert [(each["path"], each["digest"]) for each in files.attached] == [
+        ("data", None),
+        ("data/a.csv", hashlib.sha256(b"1").hexdigest()),
+    ]
+    assert (files.keeps, files.removes) == (False, False)
