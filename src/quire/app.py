@@ -44,6 +44,7 @@ from quire.internal.errors import render_error
 from quire.internal.files import file_routes
 from quire.internal.reports import report_routes
 from quire.internal.runtime import runtime_router
+from quire.internal.working_files import WorkingFolders, working_file_routes
 from quire.loop import BackgroundLoop
 from quire.notify.destinations import Destinations
 from quire.notify.outbox import Outbox
@@ -202,6 +203,10 @@ class Server:
         app.router.routes.extend(
             file_routes(self.locations, self.run_tokens, self.principals, self.runs)
         )
+        folders = WorkingFolders(
+            self.database, self.principals, self.workspace, self.attachments, self.artifacts
+        )
+        app.router.routes.extend(working_file_routes(folders, self.run_tokens, self.settings))
         self.metrics.watch_states(self._count_states)
         app.router.routes.extend(observe_routes(Health(self._checks()), self.metrics))
         app.include_router(
