@@ -15,6 +15,8 @@ ipykernel. It knows the server only as an HTTP address and the run only by the t
     tables         rows of many kinds as one table
     display        ``display`` and ``displayHTML``
     placeholders   names that are promised and not served
+    other_kernel   cells of a language that has a kernel of its own
+    spark/         Spark, when a cell first uses it
     magics/        the magics and the rule that a leading ``%name`` takes the whole cell
     dbutils/       the object of that name
 """

@@ -21,17 +21,22 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
+from types import CodeType
 from typing import Any
 
-from quire_runtime import display, magics, placeholders
+from quire_runtime import display, magics
 from quire_runtime.dbutils import DBUtils
 from quire_runtime.earlier import Earlier
 from quire_runtime.errors import NotebookExit
 from quire_runtime.exits import EXIT_MIME
 from quire_runtime.session import Session
+from quire_runtime.spark import notebook, programs
+from quire_runtime.spark.attachment import ATTACHED_MIME
 
 __all__ = [
+    "ATTACHED_MIME",
     "EXIT_MIME",
     "configuration_code",
     "configure",
@@ -64,6 +69,11 @@ def configure(settings: Mapping[str, Any]) -> None:
     ``run``
         What the notebook may know of its run: run_id, job_id, parent_run_id,
         notebook_path, notebook_id, user, workspace_id, cluster_id.
+    ``compute``
+        The server's answer to what this run computes on: ``spark`` (where its driver is; absent
+        until it is asked for), ``site_packages`` (folders to import from first), ``environment``,
+        ``cluster_id``, ``cluster_name``, ``spark_version``. Absent when no cluster was named;
+        the server's own is then used when the notebook asks for Spark.
     ``flavour``
         "databricks" or "plain": whose meaning ``display``, ``%run`` and ``%%sh`` have.
     """
@@ -75,6 +85,7 @@ def configure(settings: Mapping[str, Any]) -> None:
     session = Session(settings)
     earlier = Earlier.of(shell)
     earlier.enter(session.working_dir)
+    _add_package_folders(session)
     earlier.set_environment(_variables(session, settings.get("environment") or {}))
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     dbutils = DBUtils(session)
@@ -82,12 +93,12 @@ def configure(settings: Mapping[str, Any]) -> None:
         "dbutils": dbutils,
         "getArgument": dbutils.widgets.getArgument,
         "displayHTML": display.displayHTML,
-        **placeholders.spark_names(),
     }
     if session.flavour == "databricks":
         names["display"] = display.display
     earlier.push(shell, names)
-    magics.register(shell, session, dbutils)
+    attachment = notebook.offer(shell, session)
+    magics.register(shell, session, dbutils, attachment)
     shell.set_custom_exc((NotebookExit,), _end_quietly)
 
 
@@ -100,13 +111,12 @@ def configuration_code(settings: Mapping[str, Any]) -> str:
     )
 
 
-def program_names(session: Session) -> dict[str, Any]:
-    """What a Python file that is run as a program finds in its globals."""
-    spark = placeholders.spark_names()
-    return {
-        "dbutils": DBUtils(session),
-        **{name: spark[name] for name in ("spark", "sc", "sqlContext")},
-    }
+def program_names(session: Session, code: CodeType) -> dict[str, Any]:
+    """What a Python file that is run as a program finds in its globals.
+
+    Raises SparkUnavailable when its ``code`` uses names of Spark and there is none.
+    """
+    return {"dbutils": DBUtils(session), **programs.spark_names(session, code)}
 
 
 def set_environment(session: Session, environment: Mapping[str, str]) -> None:
@@ -114,12 +124,19 @@ def set_environment(session: Session, environment: Mapping[str, str]) -> None:
     if session.working_dir is not None:
         os.makedirs(session.working_dir, exist_ok=True)
         os.chdir(session.working_dir)
+    _add_package_folders(session)
     os.environ.update(_variables(session, environment))
+
+
+def _add_package_folders(session: Session) -> None:
+    for folder in reversed(session.package_folders()):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
 
 
 def _variables(session: Session, environment: Mapping[str, str]) -> dict[str, str]:
     """The run's variables, with those that follow from them."""
-    variables = dict(environment)
+    variables = {**(session.compute.get("environment") or {}), **environment}
     if "DATABRICKS_RUNTIME_VERSION" in variables:
         store = os.path.join(session.working_dir or os.getcwd(), "mlruns")
         variables.setdefault("MLFLOW_TRACKING_URI", f"file:{store}")

@@ -9,19 +9,27 @@ Exception
 │   └── ServerRefused           an answer that says no; has code and status
 ├── NotebookRunFailed           a child run ended otherwise than with success
 ├── NotebookNotFound            no such notebook, or none this run may read
-└── CommandFailed               a shell or package command ended with an error
+├── CommandFailed               a shell or package command ended with an error
+├── SparkUnavailable            this run can get no Spark
+├── SparkDriverLost             the Spark driver of this run ended under it
+└── ScalaError                  a Scala cell failed; its class has the name of what was thrown
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 __all__ = [
     "CommandFailed",
     "NotebookExit",
     "NotebookNotFound",
     "NotebookRunFailed",
+    "ScalaError",
     "ServerError",
     "ServerRefused",
     "ServerUnreachable",
+    "SparkDriverLost",
+    "SparkUnavailable",
     "UnsupportedFeature",
 ]
 
@@ -90,3 +98,37 @@ class CommandFailed(Exception):
     def __init__(self, message: str, *, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class SparkUnavailable(Exception):
+    """This run can get no Spark; the text says why."""
+
+
+class SparkDriverLost(Exception):
+    """The Spark driver of this run ended under it; the text says how."""
+
+
+class ScalaError(Exception):
+    """A Scala cell failed. ``lines`` is what the interpreter said."""
+
+    def __init__(self, message: str, lines: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.lines = list(lines)
+
+    @classmethod
+    def named(cls, name: str, message: str, lines: Sequence[str]) -> ScalaError:
+        """An error that shows itself by the name of what Scala threw."""
+        error: ScalaError = type(name, (cls,), {"__module__": "scala"})(message, lines)
+        return error
+
+    def _render_traceback_(self) -> list[str]:
+        """Asked for by IPython: Scala's own words instead of how Python came to hear them."""
+        first = f"{type(self).__name__}: {self}"
+        return (
+            self.lines
+            if self.lines and str(self) in "\n".join(self.lines)
+            else [
+                first,
+                *self.lines,
+            ]
+        )

@@ -52,6 +52,7 @@ def run_pip(session: Session, arguments: Sequence[str]) -> None:
     environment.pop("PYTHONHOME", None)
     code = run_streaming(_command(python, arguments), environment=environment)
     _make_importable(folder, packages)
+    session.on_packages()
     if code != 0:
         raise CommandFailed(
             f"pip {' '.join(arguments)} ended with exit code {code}.", exit_code=code

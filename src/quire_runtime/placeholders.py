@@ -9,12 +9,7 @@ from typing import Any, NoReturn
 
 from quire_runtime.errors import UnsupportedFeature
 
-__all__ = ["Placeholder", "spark_names"]
-
-SPARK_MISSING = (
-    "Spark is not available in this server yet, so {name} cannot be used. "
-    "The notebook runs in a plain Python kernel."
-)
+__all__ = ["Placeholder"]
 
 
 class Placeholder:
@@ -47,11 +42,3 @@ class Placeholder:
 
     def __getitem__(self, key: Any) -> Any:
         self._refuse()
-
-
-def spark_names() -> dict[str, Placeholder]:
-    """The Spark names a Databricks notebook finds defined (Databricks contract 10)."""
-    return {
-        name: Placeholder(name, SPARK_MISSING.format(name=f"'{name}'"))
-        for name in ("spark", "sc", "sqlContext", "sql", "table", "udf")
-    }

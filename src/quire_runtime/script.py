@@ -42,10 +42,11 @@ def main(arguments: Sequence[str]) -> None:
     sys.argv = [path, *words]
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    module = _main_module(path, bootstrap.program_names(session))
+    module = _main_module(path)
     try:
         with open(path, "rb") as source:
             code = compile(source.read(), path, "exec", dont_inherit=True)
+        module.__dict__.update(bootstrap.program_names(session, code))
         exec(code, module.__dict__)
     except NotebookExit:
         return
@@ -77,10 +78,9 @@ class _Report:
             data = data[os.write(self._descriptor, data) :]
 
 
-def _main_module(path: str, names: Mapping[str, Any]) -> ModuleType:
+def _main_module(path: str) -> ModuleType:
     """A fresh ``__main__``, also for those who look it up or start processes that import it."""
     module = ModuleType("__main__")
-    module.__dict__.update(names)
     module.__file__ = path
     module.__dict__["__builtins__"] = __builtins__
     module.__spec__ = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import posixpath
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -41,6 +42,9 @@ class Session:
         self.tell: Callable[[Mapping[str, Any]], None] | None = None  # set where no kernel is
         self._inlined: list[tuple[str, str]] = []  # path and language, outermost first
         self._arguments: list[Mapping[str, Any]] = []
+        self.compute: dict[str, Any] = dict(settings.get("compute") or {})
+        self.on_packages: Callable[[], None] = _nothing
+        self.sql: dict[str, Any] = dict(settings.get("sql") or {})
         self._package_dir: str | None = None
 
     @property
@@ -93,6 +97,21 @@ class Session:
         return list(names)
 
     @property
+    def has_cluster(self) -> bool:
+        """Whether a cluster was named for this run."""
+        return bool(self.compute)
+
+    def package_folders(self) -> list[str]:
+        """Folders of packages this run has beside its interpreter's own, the first to win first."""
+        folders = [str(each) for each in self.compute.get("site_packages") or ()]
+        version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+        if self._package_dir is not None:
+            own = os.path.join(self._package_dir, "lib", version, "site-packages")
+            if os.path.isdir(own):
+                folders.insert(0, own)
+        return folders
+
+    @property
     def package_dir(self) -> str:
         """A folder for packages of this run alone, made when first asked for.
 
@@ -104,6 +123,10 @@ class Session:
             else:
                 self._package_dir = tempfile.mkdtemp(prefix="quire-environment-")
         return self._package_dir
+
+
+def _nothing() -> None:
+    """Nobody has to be told."""
 
 
 def as_text(value: Any) -> str:

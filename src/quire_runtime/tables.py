@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-__all__ = ["Table", "read"]
+__all__ = ["ROW_LIMIT", "Table", "build", "read"]
 
 ROW_LIMIT = 10_000  # Databricks contract 10.7
 BYTE_LIMIT = 2 * 1024 * 1024
@@ -101,14 +101,14 @@ def _read_frame(frame: Any) -> Table:
         ".".join(str(part) for part in name) if isinstance(name, tuple) else str(name)
         for name in head.columns
     ]
-    return _build(names, rows, more=len(frame) > ROW_LIMIT)
+    return build(names, rows, more=len(frame) > ROW_LIMIT)
 
 
 def _read_rows(items: Sequence[Any]) -> Table:
     mappings = [_as_mapping(item) for item in items[:ROW_LIMIT]]
     names = list(dict.fromkeys(str(name) for mapping in mappings for name in mapping))
     rows = ([mapping.get(name) for name in names] for mapping in mappings)
-    return _build(names, rows, more=len(items) > ROW_LIMIT)
+    return build(names, rows, more=len(items) > ROW_LIMIT)
 
 
 def _as_mapping(item: Any) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def _as_mapping(item: Any) -> dict[str, Any]:
     return {str(name): cell for name, cell in item.items()}
 
 
-def _build(names: Sequence[str], rows: Iterable[Sequence[Any]], *, more: bool) -> Table:
+def build(names: Sequence[str], rows: Iterable[Sequence[Any]], *, more: bool) -> Table:
     kept: list[list[Any]] = []
     size = 0
     for row in rows:

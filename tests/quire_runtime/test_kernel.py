@@ -74,14 +74,6 @@ def test_exit_travels_as_a_message_and_not_as_an_error(kernel: Kernel) -> None:
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [
-        ("spark.sql('select 1')", "Spark is not available in this server yet"),
-        ("sc.parallelize([1])", "'sc' cannot be used"),
-        ("sql('select 1')", "Spark is not available"),
-        ("table('t')", "Spark is not available"),
-        ("@udf\ndef f(x):\n    return x", "Spark is not available"),
-        ("%sql\nselect 1", "SQL cells are not available in this server yet"),
-        ("%%scala\nval x = 1", "Scala cells are not available"),
-        ("x = 1\n%scala val x = 1", "Scala cells are not available"),
         ("%r\nx <- 1", "R cells are not available"),
         ("%conda install x", "conda is not available"),
         ("%restart_python", "Restarting the interpreter"),
@@ -102,6 +94,26 @@ def test_what_is_not_served_says_so(shared_kernel: Kernel, code: str, sentence: 
     assert reply.evalue is not None
     assert sentence in reply.evalue
     assert reply.evalue.count(". ") <= 1
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "spark.sql('select 1')",
+        "sc.parallelize([1])",
+        "sql('select 1')",
+        "table('t')",
+        "@udf\ndef f(x):\n    return x",
+        "%sql\nselect 1",
+        "%%scala\nval x = 1",
+        "x = 1\n%scala val x = 1",
+    ],
+)
+def test_spark_needs_a_server(shared_kernel: Kernel, code: str) -> None:
+    reply = shared_kernel.run(code)
+    assert reply.ename == "SparkUnavailable"
+    assert reply.evalue is not None
+    assert "not run by a Quire server" in reply.evalue
 
 
 @pytest.mark.parametrize("flavour", ["databricks", "plain"])
@@ -186,7 +198,7 @@ def test_cells_of_an_inlined_notebook_in_another_language(kernel: Kernel, served
     served.store("/Shared/mixed", "%python\nx = 1", "%md text", "  ", "select 1", language="sql")
     kernel.configure(served.settings())
     reply = kernel.run("%run /Shared/mixed")
-    assert reply.evalue == "SQL cells are not available in this server yet: they need Spark."
+    assert reply.ename == "SparkUnavailable"  # so it was Spark's SQL that was meant
     assert reply.displays == [{"text/markdown": "text", "text/plain": "text"}]
     assert kernel.value("x") == 1
 
@@ -355,7 +367,7 @@ def test_run_inline(kernel: Kernel, served: Served) -> None:
         ("/Users/root@example.com/hidden", "NotebookNotFound", "not found"),
         ("/Workspace/Shared/broken", "ZeroDivisionError", "division by zero"),
         ("/Shared/syntax", "SyntaxError", "notebook /Shared/syntax, cell 1"),
-        ("/Shared/sql", "UnsupportedFeature", "SQL cells"),
+        ("/Shared/sql", "SparkUnavailable", "404"),
         ("/Shared/itself", "RecursionError", "more than 50 deep"),
         ("", "ValueError", "needs the path"),
         ("./x y=1", "ValueError", "$name=value"),

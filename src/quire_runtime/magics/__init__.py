@@ -5,15 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from quire_runtime.dbutils import DBUtils
-from quire_runtime.magics import files, languages, leading, notebooks, packages, shell
+from quire_runtime.magics import (
+    database,
+    files,
+    languages,
+    leading,
+    notebooks,
+    packages,
+    r,
+    scala,
+    shell,
+    sql,
+)
 from quire_runtime.session import Session
+from quire_runtime.spark.attachment import Attachment
 
 __all__ = ["register"]
 
 NO_EXPANSION = "_ipython_magic_no_var_expand"  # IPython's mark: leave $name and {name} alone
 
 
-def register(ipython: Any, session: Session, dbutils: DBUtils) -> None:
+def register(ipython: Any, session: Session, dbutils: DBUtils, attachment: Attachment) -> None:
     """Put the magics into the shell.
 
     In a notebook of Databricks origin they have Databricks' meaning throughout. In any other,
@@ -25,6 +37,10 @@ def register(ipython: Any, session: Session, dbutils: DBUtils) -> None:
         "sh": run_shell,
         "fs": files.make_files(dbutils),
         **languages.make_languages(ipython),
+        "sql": sql.make_sql(ipython, session, dbutils),
+        "tsql": database.make_database(ipython, session)["tsql"],
+        "scala": scala.make_scala(ipython, session, dbutils, attachment),
+        "r": r.make_r(session),
     }
     for name, function in whole_cell.items():
         setattr(function, NO_EXPANSION, True)

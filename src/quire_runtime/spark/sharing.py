@@ -1,0 +1,79 @@
+"""Files that the notebook and the driver both write.
+
+The driver runs as another user than the kernel. Access control lists let both read, write and
+remove what either makes in the run's working folder, and nobody else in. In other places each can
+read what the other writes, as files are made by default.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["share_with"]
+
+ACCESS = "system.posix_acl_access"
+DEFAULT = "system.posix_acl_default"
+VERSION = 2
+NOBODY = 0xFFFFFFFF
+OWNER, USER, GROUP, MASK, OTHERS = 0x01, 0x02, 0x04, 0x10, 0x20
+ALL, PASS = 7, 1
+MOST_FOLDERS = 10_000
+
+
+def share_with(folder: str | None, gateway: Any) -> None:
+    """Let the user of the driver behind ``gateway`` work in this run's folder.
+
+    Nothing is done when both are the same user, or when the driver is on another machine.
+    """
+    if folder is None:
+        return
+    process = gateway.jvm.java.lang.ProcessHandle.current().pid()
+    try:
+        driver = os.stat(f"/proc/{process}").st_uid
+    except OSError:
+        return
+    own = os.getuid()
+    if driver == own or os.stat(folder).st_uid != own:
+        return
+    try:
+        _share(folder, own, driver)
+    except OSError as error:
+        warnings.warn(
+            f"Files in {folder} cannot be shared with Spark's driver: {error}", stacklevel=2
+        )
+
+
+def _share(folder: str, own: int, driver: int) -> None:
+    parent = os.path.dirname(folder)
+    mode = os.stat(parent).st_mode
+    os.setxattr(parent, ACCESS, _list((mode >> 6) & 7, [(driver, PASS)], 0, PASS, 0))
+    everything = _list(ALL, [(own, ALL), (driver, ALL)], 5, ALL, 0)
+    for each in _folders(folder):
+        os.setxattr(each, ACCESS, everything)
+        os.setxattr(each, DEFAULT, everything)
+
+
+def _folders(top: str) -> Iterable[str]:
+    """The folder and those below it, as far as there are not very many."""
+    for number, (path, names, _) in enumerate(os.walk(top)):
+        if number >= MOST_FOLDERS:
+            return
+        names[:] = [name for name in names if name != ".quire"]
+        if os.stat(path).st_uid == os.getuid():
+            yield path
+
+
+def _list(owner: int, users: list[tuple[int, int]], group: int, mask: int, others: int) -> bytes:
+    """An access control list as Linux takes it (linux/posix_acl_xattr.h)."""
+    entries = [
+        (OWNER, owner, NOBODY),
+        *((USER, rights, number) for number, rights in sorted(users)),
+        (GROUP, group, NOBODY),
+        (MASK, mask, NOBODY),
+        (OTHERS, others, NOBODY),
+    ]
+    return struct.pack("<I", VERSION) + b"".join(struct.pack("<HHI", *each) for each in entries)
