@@ -23,7 +23,9 @@ from quire.dialects.databricks import databricks_dialect
 from quire.dialects.databricks.mapping import resolve_references, webhook_message
 from quire.dialects.datalore import datalore_dialect
 from quire.engine.artifacts import Artifacts
+from quire.engine.conclusions import Conclusions
 from quire.engine.dispatcher import Dispatcher, DispatcherParts
+from quire.engine.endings import Endings
 from quire.engine.jobs import Jobs
 from quire.engine.models import Attempt, Parameters, Run
 from quire.engine.pins import Pinner
@@ -34,7 +36,10 @@ from quire.engine.results import Results
 from quire.engine.retention import Retention
 from quire.engine.runs import Runs
 from quire.engine.scheduler import Scheduler
+from quire.engine.session_keeping import SessionKeeper
+from quire.engine.sessions import Sessions
 from quire.engine.transitions import Transitions
+from quire.engine.write_back import WriteBack
 from quire.errors import InvalidValue, NotFound, Unavailable
 from quire.identity.principals import Principal, Principals
 from quire.identity.run_tokens import RunTokens
@@ -125,8 +130,13 @@ class Server:
             root_url=lambda: settings.public_url or self.url,
             formats={"databricks": webhook_message},
         )
+        endings = Endings()
         self.transitions = Transitions(
-            clock, self.outbox, self.metrics, wake=lambda: self.dispatcher.loop.wake()
+            clock,
+            self.outbox,
+            self.metrics,
+            wake=lambda: self.dispatcher.loop.wake(),
+            tell_end=endings.tell,
         )
         quota = Quota(settings)
         self.runs = Runs(
@@ -136,6 +146,7 @@ class Server:
             self.transitions,
             may_see_notebook=self._may_see_notebook,
             nudge=self._nudge,
+            endings=endings,
         )
         self.jobs = Jobs(
             database,
@@ -148,7 +159,14 @@ class Server:
         )
         self.results = Results(self.blobs, Journal(database, self.blobs))
         self.artifacts = Artifacts(database, self.blobs, self.results, clock, settings)
-        self.reports = Reports(database, self.blobs, clock, self.transitions, settings)
+        conclusions = Conclusions(WriteBack(self.workspace, self.principals, self.results))
+        self.reports = Reports(database, self.blobs, clock, self.transitions, settings, conclusions)
+        self.session_keeper = SessionKeeper(
+            database, self.placement, clock, settings, host=self.placement.host
+        )
+        self.sessions = Sessions(
+            database, self.workspace, self.runs, self.results, self.session_keeper, clock
+        )
         self.recovery = Recovery(
             database,
             clock,
@@ -166,6 +184,7 @@ class Server:
                 attachments=self.attachments,
                 principals=self.principals,
                 placement=self.placement,
+                sessions=self.session_keeper,
                 transitions=self.transitions,
                 run_tokens=self.run_tokens,
                 metrics=self.metrics,
@@ -186,6 +205,7 @@ class Server:
         services = Services(
             jobs=self.jobs,
             runs=self.runs,
+            sessions=self.sessions,
             results=self.results,
             artifacts=self.artifacts,
             workspace=self.workspace,
@@ -235,20 +255,27 @@ class Server:
         """Start the engine. ``url`` must be where the application answers."""
         self.settings.spool_dir.mkdir(mode=0o700, exist_ok=True)
         self._publish_url()
-        self.placement.start(self.recovery.departed)
+        self.placement.start(self.recovery.departed, self._session_changed)
         self.recovery.adopt()
         self.recovery.loop.start()
         self.outbox.loop.start()
         self.scheduler.loop.start()
         self.retention.loop.start()
+        self.session_keeper.loop.start()
         self.dispatcher.loop.start()
 
     def close(self) -> None:
         """Stop the engine. Runs at work go on in their runners."""
         for loop in self._loops():
             loop.close()
+        self.session_keeper.close()
         self.placement.close()
         self.database.close()
+
+    def _session_changed(self) -> None:
+        """A session's kernel is free for its next run, or gone."""
+        self.dispatcher.loop.wake()
+        self.session_keeper.loop.wake()
 
     def _publish_url(self) -> None:
         """Tell runners of an earlier server, which may have had another port, where this one is."""
@@ -279,6 +306,7 @@ class Server:
             self.retention.loop,
             self.recovery.loop,
             self.outbox.loop,
+            self.session_keeper.loop,
         )
 
     def _resolve_databricks(self, run: Run, attempt: Attempt, given: Parameters) -> Parameters:

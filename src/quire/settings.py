@@ -41,6 +41,9 @@ class Settings:
 
     slots: int = _setting(0, "Runs that execute at once; 0: one per core.")
     pool_size: int = _setting(0, "Kernels kept ready; 0: as many as slots, at least 2.")
+    session_idle_seconds: float = _setting(
+        1800.0, "How long a notebook's own kernel is kept when nothing runs in it."
+    )
     memory_reserve_bytes: int = _setting(
         512 * _MIB, "No run starts while the machine has less memory available than this."
     )

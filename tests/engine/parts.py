@@ -11,6 +11,8 @@ from sqlalchemy import Connection
 
 from quire.clock import ManualClock
 from quire.engine.artifacts import Artifacts
+from quire.engine.conclusions import Conclusions
+from quire.engine.endings import Endings
 from quire.engine.jobs import Jobs
 from quire.engine.models import (
     Attempt,
@@ -25,8 +27,11 @@ from quire.engine.reports import Reports
 from quire.engine.results import Results
 from quire.engine.runs import Runs, RunView
 from quire.engine.scheduler import Scheduler
+from quire.engine.session_keeping import SessionKeeper
+from quire.engine.sessions import Sessions
 from quire.engine.states import State
 from quire.engine.transitions import Transitions
+from quire.engine.write_back import WriteBack
 from quire.identity.models import Principal, Role
 from quire.identity.principals import Principals
 from quire.ids import AttemptId
@@ -37,6 +42,8 @@ from quire.store import runs as run_rows
 from quire.store.blobs import BlobStore
 from quire.store.database import Database
 from quire.store.journal import Journal
+from quire.workspace.tree import Workspace
+from tests.engine.pool import Pool
 
 NOTEBOOK = "/Shared/n"
 
@@ -81,7 +88,10 @@ class Parts:
         self.nudged: list[AttemptId] = []
         self.woken = 0
         self.metrics = Metrics()
-        self.transitions = Transitions(clock, self.told, self.metrics, self._wake)
+        self.endings = Endings()
+        self.transitions = Transitions(
+            clock, self.told, self.metrics, self._wake, self.endings.tell
+        )
         self.quota = Quota(self.settings)
         self.principals = Principals(database, clock)
         self.admin = self.principals.create_user("root@example.com", role=Role.ADMIN)
@@ -95,6 +105,7 @@ class Parts:
             self.transitions,
             may_see_notebook=lambda actor, path: actor.name in self.visible_to,
             nudge=self.nudged.append,
+            endings=self.endings,
         )
         self.jobs = Jobs(
             database,
@@ -105,8 +116,22 @@ class Parts:
             nudge=self.nudged.append,
             wake_scheduler=lambda: None,
         )
-        self.reports = Reports(database, blobs, clock, self.transitions, self.settings)
         self.results = Results(blobs, Journal(database, blobs))
+        self.workspace = Workspace(database, blobs, clock)
+        self.workspace.ensure_roots()
+        self.reports = Reports(
+            database,
+            blobs,
+            clock,
+            self.transitions,
+            self.settings,
+            Conclusions(WriteBack(self.workspace, self.principals, self.results)),
+        )
+        self.pool = Pool()
+        self.keeper = SessionKeeper(database, self.pool, clock, self.settings, host="here")
+        self.sessions = Sessions(
+            database, self.workspace, self.runs, self.results, self.keeper, clock
+        )
         self.artifacts = Artifacts(database, blobs, self.results, clock, self.settings)
         self.scheduler = Scheduler(
             database, clock, self.quota, self.transitions, self.principals, self.settings

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,6 @@ from quire.engine.pins import Pinner
 from quire.engine.states import Cause, Outcome, State
 from quire.identity.run_tokens import RunTokens, RunTokenUse
 from quire.ids import AttemptId
-from quire.placement.base import Departure, Reservation, RunnerIdentity
-from quire.runner.protocol import Assignment
 from quire.store.blobs import BlobStore
 from quire.store.database import Database
 from quire.workspace.attachments import Attachments
@@ -34,7 +32,6 @@ from quire.workspace.controls import control_metadata, read_control
 from quire.workspace.files import FileStore
 from quire.workspace.formats.document import code_cell, new_notebook
 from quire.workspace.locations import Locations
-from quire.workspace.tree import Workspace
 from tests.engine.parts import NOTEBOOK, Parts, definition
 
 
@@ -56,68 +53,15 @@ def _notebook(source: str = "1 + 1") -> dict[str, Any]:
     }
 
 
-class Pool:
-    """A placement whose runners are imagined; it keeps what they were given."""
-
-    def __init__(self) -> None:
-        self.made = 0
-        self.room = True
-        self.ready = True
-        self.broken = False
-        self.used: dict[int, float] = {}  # CPU seconds by process
-        self.released: list[int] = []
-        self.assigned: list[Assignment] = []
-
-    def start(self, on_departure: Callable[[Departure], None]) -> None: ...
-
-    def close(self) -> None: ...
-
-    def reserve(self, timeout_seconds: float) -> Reservation | None:
-        if not self.ready:
-            return None
-        self.made += 1
-        return _Place(self, self.made)
-
-    def cpu_seconds(self, runners: Collection[RunnerIdentity]) -> Mapping[RunnerIdentity, float]:
-        return {each: self.used.get(each.pid, 0.0) for each in runners}
-
-    def has_room(self) -> bool:
-        return self.room
-
-    def adopt(self, identity: RunnerIdentity) -> bool:
-        return False
-
-    def nudge(self, identity: RunnerIdentity) -> None: ...
-
-    def kill(self, identity: RunnerIdentity) -> None: ...
-
-
-class _Place:
-    def __init__(self, pool: Pool, pid: int) -> None:
-        self._pool = pool
-        self.identity = RunnerIdentity("here", pid, "1")
-
-    def assign(self, assignment: Assignment) -> None:
-        if self._pool.broken:
-            raise BrokenPipeError("the runner is gone")
-        self._pool.assigned.append(assignment)
-
-    def release(self) -> None:
-        self._pool.released.append(self.identity.pid)
-
-
 class World(Parts):
     def __init__(
         self, database: Database, blobs: BlobStore, clock: ManualClock, folder: Path
     ) -> None:
         super().__init__(database, blobs, clock)
-        self.pool = Pool()
-        self.workspace = Workspace(database, blobs, clock)
         self.files = FileStore(folder)
         self.attachments = Attachments(
             database, blobs, clock, self.workspace, limit_bytes=1_000_000
         )
-        self.workspace.ensure_roots()
         self.workspace.import_notebook(self.admin, NOTEBOOK, _notebook())
         self.run_tokens = RunTokens(b"0123456789abcdef")
         self.resolvers: dict[str, Callable[[Run, Attempt, Parameters], Mapping[str, Any]]] = {}
@@ -131,6 +75,7 @@ class World(Parts):
             attachments=self.attachments,
             principals=self.principals,
             placement=self.pool,
+            sessions=self.keeper,
             transitions=self.transitions,
             run_tokens=self.run_tokens,
             metrics=self.metrics,

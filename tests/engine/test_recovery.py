@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,22 @@ class Watch:
         self.adopted: list[int] = []
         self.killed: list[int] = []
 
-    def start(self, on_departure: Callable[[Departure], None]) -> None: ...
+    def start(
+        self, on_departure: Callable[[Departure], None], on_session: Callable[[], None]
+    ) -> None: ...
 
     def close(self) -> None: ...
 
     def reserve(self, timeout_seconds: float) -> Reservation | None:
         return None
+
+    def reserve_session(self, session: str) -> Reservation | None:
+        return None
+
+    def sessions(self) -> Mapping[str, float | None]:
+        return {}
+
+    def end_session(self, session: str) -> None: ...
 
     def has_room(self) -> bool:
         return True

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from quire.engine.jobs import Jobs
     from quire.engine.results import Results
     from quire.engine.runs import Runs
+    from quire.engine.sessions import Sessions
     from quire.identity.principals import Principal, Principals
     from quire.identity.tokens import Tokens
     from quire.notify.destinations import Destinations
@@ -69,6 +70,7 @@ class Services:
 
     jobs: Jobs
     runs: Runs
+    sessions: Sessions
     results: Results
     artifacts: Artifacts
     workspace: Workspace

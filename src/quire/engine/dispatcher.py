@@ -11,8 +11,9 @@ import structlog
 from sqlalchemy import Connection
 
 from quire.clock import Clock
-from quire.engine.models import Attempt, Overlap, Parameters, Run, WorkingFiles
+from quire.engine.models import Attempt, NotebookTask, Overlap, Parameters, Run, WorkingFiles
 from quire.engine.pins import NotPinned, Pin, Pinner
+from quire.engine.session_keeping import SessionKeeper, session_key
 from quire.engine.starvation import PATIENCE, IdleWatch
 from quire.engine.states import Cause, Outcome, State
 from quire.engine.transitions import Transitions
@@ -54,6 +55,7 @@ class DispatcherParts:
     attachments: Attachments
     principals: Principals
     placement: Placement
+    sessions: SessionKeeper
     transitions: Transitions
     run_tokens: RunTokens
     metrics: Metrics
@@ -100,15 +102,16 @@ class Dispatcher:
         reservation = parts.placement.reserve(_RESERVE_SECONDS)
         if reservation is None:
             return False
+        seats = [reservation]  # the last one is where the claimed attempt executes
         view = None
         try:
-            view = self._claim(reservation)
+            view = self._claim(seats)
             if view is None:
                 return False
             assignment = self._prepare(view)
             if assignment is None:
                 return True
-            reservation.assign(assignment)
+            seats[-1].assign(assignment)
         except OSError as error:
             # The runner died before it took the work; nothing was executed.
             _LOG.warning("dispatch.runner_gone", error=str(error))
@@ -116,12 +119,12 @@ class Dispatcher:
             self._requeue(view)
             return True
         else:
-            reservation = None
+            seats.pop()
             parts.metrics.dispatched(view.attempt)
             return True
         finally:
-            if reservation is not None:
-                reservation.release()
+            for seat in seats:
+                seat.release()
 
     def _look_for_starvation(self, oldest: Candidate) -> None:
         """Let runs start above the limit when all that execute wait for something."""
@@ -143,7 +146,8 @@ class Dispatcher:
             _LOG.info("dispatch.all_idle", executing=len(executing))
             self._extra_slots = self._slots
 
-    def _claim(self, reservation: Reservation) -> RunView | None:
+    def _claim(self, seats: list[Reservation]) -> RunView | None:
+        """Claim an attempt for the runner of the one seat; that of a session's runner is added."""
         parts = self._parts
         now = parts.clock.now()
         with parts.database.write() as connection:
@@ -159,7 +163,13 @@ class Dispatcher:
                     continue
                 if free <= 0 and not borrows:
                     self._extra_slots -= 1
-                attempt, identity = view.attempt, reservation.identity
+                if candidate.session_id is not None:
+                    seat = parts.sessions.seat(connection, candidate.session_id, seats[0])
+                    if seat is None:
+                        continue
+                    if seat is not seats[0]:
+                        seats.append(seat)
+                attempt, identity = view.attempt, seats[-1].identity
                 return parts.transitions.move(
                     connection,
                     view,
@@ -182,7 +192,7 @@ class Dispatcher:
         run, attempt = view.run, view.attempt
         try:
             actor = parts.principals.get(run.creator_id)
-            pin = parts.pinner.pin(actor, run.definition)
+            pin = parts.pinner.pin(actor, run.definition, run.session_id)
             task = run.definition.task
             parameters = self._resolve(view, {**task.parameters, **run.parameters})
             notebook, parameters = set_values(pin.notebook, parameters)
@@ -263,8 +273,10 @@ class Dispatcher:
                 run_output_bytes=settings.run_output_limit_bytes,
             ),
             files=self._files(pin, definition.working_files),
+            session=session_key(run.session_id) if run.session_id is not None else "",
+            cells=task.cells if isinstance(task, NotebookTask) else None,
+            stop_on_error=not isinstance(task, NotebookTask) or task.stop_on_error,
         )
-
 
     def _files(self, pin: Pin, working_files: WorkingFiles) -> Files:
         """What the working folder starts with, and what becomes of it."""

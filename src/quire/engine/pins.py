@@ -11,21 +11,23 @@ import base64
 import io
 import tokenize
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from quire.compute.codec import library_to_json
 from quire.compute.models import LibraryKind
 from quire.engine.codec import task_to_json
 from quire.engine.models import (
+    Isolation,
     JobDefinition,
     NotebookTask,
     PythonFileTask,
     SqlTask,
 )
 from quire.engine.states import Cause
-from quire.errors import InvalidValue, NotFound, QuireError, Unavailable
+from quire.errors import InvalidValue, NotFound, PermissionDenied, QuireError, Unavailable
 from quire.identity.models import Principal
+from quire.identity.permissions import Right
 from quire.ids import NodeId
 from quire.workspace import formats
 from quire.workspace.locations import Locations
@@ -63,14 +65,20 @@ class Pinner:
         self._workspace = workspace
         self._locations = locations
 
-    def pin(self, actor: Principal, definition: JobDefinition) -> Pin:
+    def pin(
+        self, actor: Principal, definition: JobDefinition, session_id: NodeId | None = None
+    ) -> Pin:
         """What a run of ``definition`` for ``actor`` executes.
+
+        ``session_id``: the notebook, wherever it is by now, of a run in that notebook's own kernel.
 
         Raises NotPinned when something it names is missing or cannot be read, and Unavailable.
         """
         task = definition.task
         match task:
             case NotebookTask():
+                if definition.isolation is Isolation.IN_PLACE:
+                    return self._notebook_in_place(actor, task, session_id)
                 return self._notebook(actor, task)
             case SqlTask():
                 return self._sql(actor, task)
@@ -91,7 +99,28 @@ class Pinner:
         except QuireError as error:
             message = f"Cannot read {task.path}: {error.message}"
             raise NotPinned(Cause.NOTEBOOK_INVALID, message) from error
+        ids = {cell.get("id") for cell in notebook["cells"]}
+        for cell_id in task.cells or ():
+            if cell_id not in ids:
+                message = f"{task.path} has no cell {cell_id!r} any more."
+                raise NotPinned(Cause.NOTEBOOK_INVALID, message)
         return Pin(notebook, node.flavour or "plain", node.id)
+
+    def _notebook_in_place(
+        self, actor: Principal, task: NotebookTask, session_id: NodeId | None
+    ) -> Pin:
+        """Like any notebook, but it is changed by the run, which needs the right to it."""
+        path = task.path
+        if session_id is not None:
+            try:
+                path = self._workspace.require(actor, session_id, Right.EDITOR).path
+            except PermissionDenied as error:
+                raise NotPinned(Cause.NOTEBOOK_INVALID, error.message) from error
+            except NotFound:
+                session_id = None
+        if session_id is None:
+            raise NotPinned(Cause.NOTEBOOK_MISSING, f"Notebook not found: {path}")
+        return self._notebook(actor, replace(task, path=path, revision_at=None))
 
     def _sql(self, actor: Principal, task: SqlTask) -> Pin:
         if task.path is None:

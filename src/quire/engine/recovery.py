@@ -100,6 +100,7 @@ class Recovery:
         if found is None:
             return
         begun = self._salvage(found.run_id, found.attempt_id)
+        self._reports.conclude(found.attempt_id)
         with self._database.write() as connection:
             view = run_rows.lock_view(connection, found.attempt_id)
             if view is None or view.attempt.state not in _EXECUTING:
@@ -149,6 +150,7 @@ class Recovery:
             expired = run_rows.list_lease_expired(connection, now)
         for attempt_id in expired:
             self._kill(attempt_id)
+            self._reports.conclude(attempt_id)
             with self._database.write() as connection:
                 view = run_rows.lock_view(connection, attempt_id)
                 lease_end = view.attempt.lease_expires_at if view is not None else None
@@ -209,6 +211,7 @@ class Recovery:
             self._placement.kill(_identity(row))
 
     def _end(self, attempt_id: AttemptId, outcome: Outcome, cause: Cause, message: str) -> None:
+        self._reports.conclude(attempt_id)
         with self._database.write() as connection:
             view = run_rows.lock_view(connection, attempt_id)
             if view is not None and view.attempt.state in _EXECUTING:

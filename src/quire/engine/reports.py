@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from quire.clock import Clock
+from quire.engine.conclusions import Conclusions
 from quire.engine.states import Cause, Outcome, State
 from quire.engine.transitions import Step, Transitions
 from quire.errors import InvalidState, InvalidValue, QuireError
@@ -45,7 +46,10 @@ class Reports:
         clock: Clock,
         transitions: Transitions,
         settings: Settings,
+        conclusions: Conclusions,
     ) -> None:
+        """``conclusions``: what is stored before the end of an attempt may be seen."""
+        self._conclusions = conclusions
         self._database = database
         self._blobs = blobs
         self._clock = clock
@@ -65,10 +69,25 @@ class Reports:
             return self._renew(attempt_id)
         batch = _Batch.of(reported)
         key = self._store(run_id, attempt_id, batch)
+        answer = self._take(run_id, attempt_id, batch, key, concluded=False)
+        if answer is None:
+            with self._database.read() as connection:
+                view = _executing(run_rows.get_view_of_any(connection, attempt_id), attempt_id)
+            self._conclusions.draw(view, batch.events)
+            answer = self._take(run_id, attempt_id, batch, key, concluded=True)
+            assert answer is not None
+        return answer
+
+    def _take(
+        self, run_id: RunId, attempt_id: AttemptId, batch: _Batch, key: str, *, concluded: bool
+    ) -> ReportAnswer | None:
+        """Apply what is new; None, and nothing is applied, when conclusions are drawn first."""
         with self._database.write() as connection:
             view = _executing(run_rows.lock_view(connection, attempt_id), attempt_id)
             applied = view.attempt.applied_sequence
             if batch.first <= applied + 1 <= batch.last:
+                if not concluded and batch.finishes and self._conclusions.concern(view.run):
+                    return None
                 if batch.first <= applied:
                     batch = _Batch(batch.events[applied + 1 - batch.first :])
                     key = self._store(run_id, attempt_id, batch)
@@ -76,6 +95,16 @@ class Reports:
             elif batch.first > applied + 1:
                 raise InvalidState(f"Expected event {applied + 1}, got {batch.first}.")
             return _answer(view)
+
+    def conclude(self, attempt_id: AttemptId) -> None:
+        """Draw the conclusions of an attempt that is about to be ended without its runner's word.
+
+        Raises Unavailable.
+        """
+        with self._database.read() as connection:
+            view = run_rows.get_view_of_any(connection, attempt_id)
+        if view is not None and view.attempt.state in _EXECUTING:
+            self._conclusions.draw(view)
 
     def _store(self, run_id: RunId, attempt_id: AttemptId, batch: _Batch) -> str:
         """Put a batch where the journal will find it; where that is.
@@ -145,6 +174,7 @@ class _Batch:
         self.events = events
         self.first: int = events[0]["sequence"]
         self.last: int = events[-1]["sequence"]
+        self.finishes = any(event["type"] == EventType.FINISHED for event in events)
         self.lines = b"".join(
             json.dumps(event, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
             for event in events

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from quire.runner.journal import fold, log_text
+from quire.runner.protocol import EventType
 from quire.store.blobs import BlobStore
 from quire.store.journal import Journal
 from quire.store.runs import RunView
 
-__all__ = ["Results", "empty_notebook"]
+__all__ = ["Progress", "Results", "empty_notebook"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What an attempt has done to the cells of its notebook."""
+
+    notebook: dict[str, Any]  # with the outputs so far
+    begun: tuple[str, ...]  # ids of the cells that were executed, the last one perhaps in part
+    running: str | None  # id of the cell whose code runs now
 
 
 class Results:
@@ -29,6 +41,25 @@ class Results:
             return empty_notebook()
         snapshot = json.loads(self._blobs.get(view.attempt.snapshot_key))
         return fold(snapshot, self.events(view))
+
+    def progress(self, view: RunView, latest: Sequence[Mapping[str, Any]] = ()) -> Progress:
+        """How far an attempt has come; ``latest``: events that the journal does not have yet."""
+        snapshot = empty_notebook()
+        if view.attempt.snapshot_key is not None:
+            snapshot = json.loads(self._blobs.get(view.attempt.snapshot_key))
+        events = self.events(view)
+        known = events[-1]["sequence"] if events else 0
+        events += [dict(event) for event in latest if event["sequence"] > known]
+        notebook = fold(snapshot, events)
+        begun: dict[str, None] = {}
+        running: str | None = None
+        for event in events:
+            if event["type"] == EventType.CELL_STARTED:
+                running = notebook["cells"][event["index"]]["id"]
+                begun[running] = None
+            elif event["type"] in (EventType.CELL_FINISHED, EventType.FINISHED):
+                running = None
+        return Progress(notebook, tuple(begun), running)
 
     def log(self, view: RunView) -> str:
         """What the cells wrote to stdout and stderr, in order."""

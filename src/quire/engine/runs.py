@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from quire.clock import Clock
+from quire.engine.endings import Endings
 from quire.engine.models import (
     Isolation,
     JobDefinition,
@@ -66,8 +67,10 @@ class Runs:
         *,
         may_see_notebook: Callable[[Principal, str], bool],
         nudge: Callable[[AttemptId], None],
+        endings: Endings,
     ) -> None:
         """``nudge`` makes the runner of an attempt hear a cancel request at once."""
+        self._endings = endings
         self._database = database
         self._clock = clock
         self._quota = quota
@@ -160,6 +163,30 @@ class Runs:
                     self._transitions.request_cancel(connection, view, _CANCELLED)
         for attempt_id in active:
             self._nudge(attempt_id)
+
+    def cancel_session(self, node_id: NodeId) -> bool:
+        """Stop every active run in a notebook's own kernel; whether there was one.
+
+        Whether the caller may is asked before.
+        """
+        asked = []
+        with self._database.write() as connection:
+            for listed in reversed(run_rows.list_active_of_session(connection, node_id)):
+                view = run_rows.lock_view(connection, listed.attempt.id)
+                if view is not None and view.attempt.active:
+                    self._transitions.request_cancel(connection, view, _CANCELLED)
+                    asked.append(view.attempt.id)
+        for attempt_id in asked:
+            self._nudge(attempt_id)
+        return bool(asked)
+
+    async def wait(
+        self, actor: Principal, attempt_id: AttemptId, timeout_seconds: float
+    ) -> RunView:
+        """An attempt and its run at the attempt's end, or when the time is up. Raises NotFound."""
+        return await self._endings.wait(
+            attempt_id, lambda: self.get(actor, attempt_id), timeout_seconds
+        )
 
     def delete(self, actor: Principal, attempt_id: AttemptId) -> None:
         """Make a run that is over vanish, with all its attempts. Raises InvalidState, NotFound."""

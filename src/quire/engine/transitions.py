@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
@@ -59,9 +60,18 @@ class Transitions:
     """Applies moves of the state machine."""
 
     def __init__(
-        self, clock: Clock, notifier: Notifier, metrics: Metrics, wake: Callable[[], None]
+        self,
+        clock: Clock,
+        notifier: Notifier,
+        metrics: Metrics,
+        wake: Callable[[], None],
+        tell_end: Callable[[AttemptId], None],
     ) -> None:
-        """``wake`` is called whenever something may have become ready to be dispatched."""
+        """``wake`` is called whenever something may have become ready to be dispatched.
+
+        ``tell_end`` is called with each attempt that has ended.
+        """
+        self._tell_end = tell_end
         self._clock = clock
         self._notifier = notifier
         self._metrics = metrics
@@ -227,6 +237,7 @@ class Transitions:
         else:
             self._retry(connection, view, retry)
         after_commit(connection, self._wake)
+        after_commit(connection, partial(self._tell_end, view.attempt.id))
 
     def _retry(self, connection: Connection, view: RunView, not_before: datetime) -> None:
         following = replace(

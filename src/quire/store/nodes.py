@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ __all__ = [
     "find_by_path",
     "find_by_paths",
     "find_by_uid",
+    "find_existing",
     "find_revision",
     "get_node",
     "has_children",
@@ -70,6 +71,12 @@ def get_node(connection: Connection, node_id: NodeId) -> Node | None:
 def find_by_uid(connection: Connection, uid: uuid.UUID) -> Node | None:
     row = connection.execute(_NODES.where(nodes.c.uid == uid.hex)).first()
     return None if row is None else _node(row)
+
+
+def find_existing(connection: Connection, ids: Collection[NodeId]) -> set[NodeId]:
+    """Those of the ids that a node has."""
+    rows = connection.execute(select(nodes.c.id).where(nodes.c.id.in_(ids)))
+    return {NodeId(row.id) for row in rows}
 
 
 def find_by_path(connection: Connection, path: str) -> Node | None:

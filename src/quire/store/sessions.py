@@ -25,6 +25,8 @@ __all__ = [
     "request_end",
 ]
 
+_NOBODY = ""
+
 
 @dataclass(frozen=True)
 class SessionRow:
@@ -36,17 +38,11 @@ class SessionRow:
     started_at: datetime
     ending_at: datetime | None  # when it was asked to end
 
-    def is_held(self, now: datetime) -> bool:
-        """Whether its holder was heard of in time."""
-        return self.lease_expires_at > now
 
-
-def lock_session(
-    connection: Connection, node_id: NodeId, holder: str, now: datetime
-) -> SessionRow | None:
+def lock_session(connection: Connection, node_id: NodeId, now: datetime) -> SessionRow | None:
     """The row of a notebook, which nobody else changes before this transaction ends.
 
-    None when another transaction has it. Without a row one is made, whose lease is over.
+    None when another transaction has it. Without a row one is made, which nobody holds.
     """
     query = select(sessions).where(sessions.c.node_id == node_id)
     row = connection.execute(query.with_for_update(skip_locked=True)).one_or_none()
@@ -55,17 +51,17 @@ def lock_session(
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     made = connection.execute(
         dialect.insert(sessions)
-        .values(node_id=node_id, holder=holder, lease_expires_at=now, started_at=now)
+        .values(node_id=node_id, holder=_NOBODY, lease_expires_at=now, started_at=now)
         .on_conflict_do_nothing()
     )
-    return SessionRow(node_id, holder, now, now, None) if made.rowcount else None
+    return SessionRow(node_id, _NOBODY, now, now, None) if made.rowcount else None
 
 
 def insert_session(
     connection: Connection, node_id: NodeId, holder: str, *, at: datetime, lease_end: datetime
 ) -> None:
     """Say that a holder starts a kernel for a notebook; an earlier row of it goes."""
-    remove_session(connection, node_id)
+    connection.execute(delete(sessions).where(sessions.c.node_id == node_id))
     connection.execute(
         insert(sessions).values(
             node_id=node_id, holder=holder, lease_expires_at=lease_end, started_at=at
@@ -99,12 +95,15 @@ def request_end(connection: Connection, node_id: NodeId, at: datetime) -> None:
     )
 
 
-def remove_session(connection: Connection, node_id: NodeId, holder: str | None = None) -> None:
-    """Forget a session; with ``holder`` only while it is that one's."""
-    query = delete(sessions).where(sessions.c.node_id == node_id)
-    if holder is not None:
-        query = query.where(sessions.c.holder == holder)
-    connection.execute(query)
+def remove_session(connection: Connection, row: SessionRow) -> None:
+    """Forget a session, unless it is another's or was started anew since it was read."""
+    connection.execute(
+        delete(sessions).where(
+            sessions.c.node_id == row.node_id,
+            sessions.c.holder == row.holder,
+            sessions.c.started_at == row.started_at,
+        )
+    )
 
 
 def remove_held(connection: Connection, holder: str) -> None:

@@ -40,6 +40,7 @@ class Door:
         self.services = Services(
             jobs=self.parts.jobs,
             runs=self.parts.runs,
+            sessions=self.parts.sessions,
             results=self.parts.results,
             artifacts=self.parts.artifacts,
             workspace=self.workspace,

@@ -17,6 +17,7 @@ from quire.dialects.base import Services, install_dialects
 from quire.dialects.datalore import datalore_dialect
 from quire.dialects.datalore.identifiers import notebook_id
 from quire.engine.runs import Runs
+from quire.engine.sessions import Sessions
 from quire.errors import NotFound
 from quire.identity.permissions import Right
 from quire.identity.principals import Principal
@@ -59,10 +60,19 @@ class Door:
             self.parts.transitions,
             may_see_notebook=self._may_see,
             nudge=self.parts.nudged.append,
+            endings=self.parts.endings,
         )
         self.services = Services(
             jobs=self.parts.jobs,
             runs=self.runs,
+            sessions=Sessions(
+                database,
+                self.workspace,
+                self.runs,
+                self.parts.results,
+                self.parts.keeper,
+                clock,
+            ),
             results=self.parts.results,
             artifacts=self.parts.artifacts,
             workspace=self.workspace,
