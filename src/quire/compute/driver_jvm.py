@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from quire.compute.children import Child, Children, Output
 from quire.compute.driver_config import ExecutorStatus, Gateway, SparkJob
+from quire.compute.driver_doors import Doors
 from quire.compute.driver_folder import DriverFolder
 
 __all__ = ["DriverJvm", "JvmFailed"]
@@ -45,6 +46,7 @@ class DriverJvm:
         self._asking = threading.Lock()
         self._client: Any = None
         self._context: Any = None
+        self._doors: Doors | None = None
 
     @classmethod
     def start(
@@ -101,8 +103,10 @@ class DriverJvm:
         """Start Spark in the JVM. Raises JvmFailed with what Spark says when it does not start."""
 
         def make() -> None:
-            session = self._client.jvm.org.apache.spark.sql.classic.SparkSession
-            self._context = session.builder().getOrCreate().sparkContext()
+            builder = self._client.jvm.org.apache.spark.sql.classic.SparkSession.builder()
+            session = builder.getOrCreate()
+            self._doors = Doors(self._client, session, _HOST)
+            self._context = session.sparkContext()
 
         self._ask(make)
 
@@ -114,12 +118,22 @@ class DriverJvm:
         """Whether Spark was stopped, or has given up, while the JVM goes on. Raises JvmFailed."""
         return self._context is not None and bool(self._ask(self._context.isStopped))
 
+    def open_gateway(self, group: str, session_key: str | None) -> Gateway:
+        """A gateway for one user, the same when asked again. Raises JvmFailed."""
+        return self._ask(lambda: self._opened().open(group, session_key))
+
+    def release(self, group: str, *, keep: bool) -> None:
+        """End what a user runs, and unless ``keep`` its gateway too. Raises JvmFailed."""
+        self._ask(lambda: self._opened().release(group, keep=keep))
+
     def cancel_group(self, group: str, *, future: bool) -> None:
         """End the jobs of a group; with ``future`` also those it starts later. Raises JvmFailed."""
-        cancel = (
-            self._context.cancelJobGroupAndFutureJobs if future else self._context.cancelJobGroup
-        )
-        self._ask(lambda: cancel(group))
+        self._ask(lambda: self._opened().cancel(group, future=future))
+
+    def _opened(self) -> Doors:
+        if self._doors is None:
+            raise JvmFailed("Spark has not started yet.")
+        return self._doors
 
     def add_jars(self, paths: Iterable[str]) -> None:
         """Give driver and executors more classes. Raises JvmFailed."""

@@ -22,7 +22,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -141,7 +141,8 @@ class DriverProcess:
                 self._await(standalone.master, give_up_at)
         kill_children()
         self._folder.clear()
-        self._folder.write_ending(self._ending)
+        if self._folder.holder.is_dir():
+            self._folder.write_ending(self._ending)
 
     def _await(self, child: Child, give_up_at: float) -> None:
         while not child.ended.is_set() and time.monotonic() < give_up_at:
@@ -270,6 +271,8 @@ class DriverProcess:
                 traceback.print_exc()
 
     def _look(self) -> None:
+        if not self._folder.holder.is_dir():
+            self._end(EndingCause.STOPPED, "Its folder was removed.")
         self._limit_outputs()
         if self._phase is not DriverPhase.READY:
             return
@@ -310,6 +313,13 @@ class DriverProcess:
             if what == "cancel_group":
                 assert jvm is not None
                 jvm.cancel_group(str(request["group"]), future=bool(request["future"]))
+            elif what == "open_gateway":
+                assert jvm is not None
+                gateway = jvm.open_gateway(str(request["group"]), request["session_key"])
+                return {"gateway": asdict(gateway)}
+            elif what == "release":
+                assert jvm is not None
+                jvm.release(str(request["group"]), keep=bool(request["keep"]))
             elif what == "add_jars":
                 assert jvm is not None
                 jvm.add_jars([str(path) for path in request["paths"]])

@@ -204,7 +204,7 @@ def _standalone_conf(config: DriverConfig) -> dict[str, str]:
         "spark.executor.cores": str(config.worker_cores),
         "spark.dynamicAllocation.enabled": "true",
         "spark.dynamicAllocation.initialExecutors": str(config.workers),
-        "spark.dynamicAllocation.schedulerBacklogTimeout": "250ms",
+        "spark.dynamicAllocation.schedulerBacklogTimeout": "1s",
         "spark.dynamicAllocation.executorIdleTimeout": "120s",
         "spark.dynamicAllocation.shuffleTracking.enabled": "true",
         "spark.dynamicAllocation.shuffleTracking.timeout": "120s",

@@ -219,8 +219,21 @@ class SparkDriver:
 
     # -- asking; all raise DriverGone, DriverRefused, TimeoutError ----------------------------
 
+    def open_gateway(self, group: str, session_key: str | None = None) -> Gateway:
+        """Where one user attaches, the same when asked again: a run, or a session of runs.
+
+        Behind it is a Spark session of its own, or the one that ``session_key`` names.
+        """
+        request = {"do": "open_gateway", "group": group, "session_key": session_key}
+        return Gateway(**ask(self._folder, request, _SLOW_ANSWER_SECONDS)["gateway"])
+
+    def release(self, group: str, *, keep: bool = False) -> None:
+        """End a user's jobs, and unless ``keep`` its gateway; again is no error."""
+        request = {"do": "release", "group": group, "keep": keep}
+        ask(self._folder, request, _SLOW_ANSWER_SECONDS)
+
     def gateway(self) -> Gateway | None:
-        """Where kernels attach; None until the driver is up, and when the cluster has none."""
+        """The JVM's first gateway; None until Spark is up, and when the cluster has no driver."""
         answer = ask(self._folder, {"do": "status", "jobs": False}, _ANSWER_SECONDS)
         return DriverStatus.from_json(answer["status"]).gateway
 
@@ -259,11 +272,18 @@ class SparkDriver:
 
     # -- ending -----------------------------------------------------------------------------
 
+    def request_stop(self, grace_seconds: float, message: str = "") -> None:
+        """Ask it to end, with so long for Spark to end orderly; returns at once.
+
+        Raises DriverGone, TimeoutError.
+        """
+        request = {"do": "stop", "grace_seconds": grace_seconds, "message": message}
+        ask(self._folder, request, _ANSWER_SECONDS)
+
     def stop(self, grace_seconds: float, message: str = "") -> DriverEnding:
         """End it and all that belongs to it, after Spark had so long to end orderly."""
-        with contextlib.suppress(DriverGone, DriverRefused, TimeoutError):
-            request = {"do": "stop", "grace_seconds": grace_seconds, "message": message}
-            ask(self._folder, request, _ANSWER_SECONDS)
+        with contextlib.suppress(DriverGone, TimeoutError):
+            self.request_stop(grace_seconds, message)
             self._await_end(grace_seconds + _LEAVE_SECONDS)
         return self.kill()
 

@@ -9,6 +9,10 @@ from __future__ import annotations
 __all__ = ["main"]
 
 
+def _shown(value: int) -> str:
+    return str(value)
+
+
 def main() -> None:
     """Attach, run both, and detach; raises what Spark raises."""
     from pyspark import SparkConf, SparkContext
@@ -29,7 +33,7 @@ def main() -> None:
     numbers.groupBy("remainder").count().collect()
     numbers.createOrReplaceTempView("numbers")
     session.sql("select count(*) from numbers").collect()
-    numbers.select(udf(str)("id")).collect()
+    numbers.select(udf(_shown)("id")).collect()
     gateway.shutdown_callback_server()
     gateway.close()
 
