@@ -119,7 +119,6 @@ class ScriptedLauncher:
         self.drivers: dict[Path, ScriptedDriver] = {}
         self.refusal: Exception | None = None
         self.mine = True
-        self.swept: list[Path] = []
         self.warm = 0
 
     def claim(self) -> bool:
@@ -149,7 +148,7 @@ class ScriptedLauncher:
     def local_target(self, plan: DriverPlan) -> SubmitTarget:
         return SubmitTarget("local[2]", {}, {}, "/spark", "/java", GIB, GIB, 2)
 
-    def sweep(self, known: Collection[Path]) -> int:
+    def sweep(self, known: Collection[Path]) -> None:
         unknown = [
             folder
             for folder, driver in self.drivers.items()
@@ -158,8 +157,6 @@ class ScriptedLauncher:
         for folder in unknown:
             self.drivers[folder].kill()
             self.drivers[folder].remove()
-        self.swept += unknown
-        return len(unknown)
 
     def keep_warm(self, number: int) -> None:
         self.warm = number

@@ -20,6 +20,7 @@ from quire.compute.models import (
 )
 from quire.compute.uses import UseState
 from quire.errors import Unavailable
+from quire.store.clusters import update_cluster
 from tests.compute.parts import GIB, ClusterParts, ScriptedLauncher
 
 _E, _S = ClusterEventType, ClusterState
@@ -203,7 +204,7 @@ def test_a_crash_is_told_to_runs_and_the_driver_replaced(parts: ClusterParts) ->
     assert parts.state(cluster) is _S.RESTARTING
     answer = parts.ask(attempt_id)
     assert (answer.state, answer.cause) == (UseState.FAILED, "driver_lost")
-    assert answer.message == (f"The Spark driver of cluster {cluster.id} died (killed by SIGKILL).")
+    assert answer.message == (f"The Spark driver of cluster {cluster.id} died: killed by SIGKILL.")
     parts.bring_up(cluster)
     assert parts.get(cluster).generation == 2
     assert parts.ask(attempt_id).state is UseState.FAILED
@@ -350,28 +351,19 @@ def test_drivers_that_died_with_the_server_are_replaced(parts: ClusterParts) -> 
     assert parts.ask(attempt_id).cause == "driver_lost"
 
 
-def test_a_driver_whose_start_was_not_written_down_is_swept(parts: ClusterParts) -> None:
+def test_a_start_that_was_not_written_down_is_made_again(parts: ClusterParts) -> None:
     cluster = parts.create(workers=1)
     parts.manager.round()
-    driver = parts.driver(cluster)
+    lost = parts.driver(cluster)
+    unknown = {"driver_pid": None, "driver_started": None, "driver_folder": None}
     with parts.database.write() as connection:
-        from quire.store.clusters import update_cluster
-
-        update_cluster(connection, cluster.id, {"driver_pid": None, "driver_started": None})
+        update_cluster(connection, cluster.id, unknown)
     parts.restart_server()
-    parts.manager.round()
-    assert parts.manager.driver_of(parts.get(cluster)) is driver
-    orphan = parts.create(workers=1)
-    parts.manager.round()
-    lost = parts.driver(orphan)
-    with parts.database.write() as connection:
-        from quire.store.tables import cluster_events, clusters
-
-        connection.execute(cluster_events.delete().where(cluster_events.c.cluster_id == orphan.id))
-        connection.execute(clusters.delete().where(clusters.c.id == orphan.id))
-    parts.restart_server()
-    parts.manager.round()
+    driver = parts.bring_up(cluster)
     assert lost.removed
+    assert driver is not lost
+    assert parts.get(cluster).generation == 2
+    assert parts.state(cluster) is _S.RUNNING
 
 
 def test_job_clusters_of_runs_that_are_over_end(parts: ClusterParts) -> None:

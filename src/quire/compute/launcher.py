@@ -152,10 +152,6 @@ class Launcher(Protocol):
         """Whether this server is the one that looks after drivers here; others wait for it."""
         ...
 
-    def folder(self, cluster: Cluster, generation: int) -> Path:
-        """Where a driver will live, known before it is started."""
-        ...
-
     def start(self, plan: DriverPlan) -> Driver:
         """Start a driver; returns before it is ready. Raises Unavailable, OSError."""
         ...
@@ -168,8 +164,8 @@ class Launcher(Protocol):
         """Where programs are submitted that need no driver. Raises Unavailable."""
         ...
 
-    def sweep(self, known: Collection[Path]) -> int:
-        """End and remove drivers whose folder is not known; how many there were."""
+    def sweep(self, known: Collection[Path]) -> None:
+        """End and remove drivers whose folder is not known."""
         ...
 
     def keep_warm(self, number: int) -> None:

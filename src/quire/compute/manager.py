@@ -35,7 +35,6 @@ from quire.compute.models import (
     ClusterCause,
     ClusterEventType,
     ClusterState,
-    DriverRecord,
     DriverState,
     InitScript,
 )
@@ -195,6 +194,8 @@ class ClusterManager:
             return True
         if watch.driver is None:
             return self._start(cluster, watch)
+        if cluster.driver is None:
+            self._record(cluster, watch.driver)
         report = watch.driver.report()
         if report.phase is DriverPhase.STARTING and report.message:
             self._say(cluster, report.message)
@@ -239,12 +240,10 @@ class ClusterManager:
             return True
         generation = cluster.generation + 1
         plan = self._plan(cluster, scripts, generation)
-        folder = self._launcher.folder(cluster, generation)
         facts = {
             "host": self.host,
             "generation": generation,
             "driver_state": DriverState.STARTING,
-            "driver_folder": str(folder),
             "driver_started_at": self._clock.now(),
             "worker_count": 0,
         }
@@ -266,6 +265,11 @@ class ClusterManager:
         with self._lock:
             watch.driver, watch.generation = driver, generation
             watch.lost_workers = 0
+        self._record(cluster, driver)
+        return True
+
+    def _record(self, cluster: Cluster, driver: Driver) -> None:
+        """Write down where a driver is found again."""
         facts = {
             "driver_folder": str(driver.folder),
             "driver_pid": driver.pid,
@@ -273,7 +277,6 @@ class ClusterManager:
         }
         with self._database.write() as connection:
             cluster_rows.update_cluster(connection, cluster.id, facts)
-        return True
 
     def _take_ready(self, cluster: Cluster, report: DriverReport) -> None:
         now = self._clock.now()
@@ -363,8 +366,8 @@ class ClusterManager:
         assert watch.driver is not None
         report = watch.driver.report()
         now = self._clock.now()
-        message = f"The Spark driver of cluster {cluster.id} died"
-        message += f" ({report.message})." if report.message else "."
+        why = f": {report.message.rstrip('.')}" if report.message else ""
+        message = f"The Spark driver of cluster {cluster.id} died{why}."
         watch.crashes = [at for at in watch.crashes if now - at < _CRASH_WINDOW] + [now]
         if self._logs.wanted(cluster):
             self._deliver_logs(cluster, watch.driver)
@@ -498,18 +501,11 @@ class ClusterManager:
             return
         self._swept_at = now
         known = [Path(each.driver.folder) for each in active if each.driver is not None]
-        known += [
-            self._launcher.folder(each, each.generation)
-            for each in active
-            if each.host == self.host
-        ]
         with self._lock:
             known += [
                 watch.driver.folder for watch in self._watches.values() if watch.driver is not None
             ]
-        swept = self._launcher.sweep(known)
-        if swept:
-            _LOG.info("clusters.swept", drivers=swept)
+        self._launcher.sweep(known)
         before = now - timedelta(days=self._settings.cluster_retention_days)
         with self._database.write() as connection:
             cluster_rows.delete_old(connection, before, 100)
@@ -552,25 +548,12 @@ class ClusterManager:
         """What is remembered of a cluster; a driver of an earlier server is found again."""
         with self._lock:
             watch = self._watches.setdefault(cluster.id, _Watch())
-        told = cluster.driver is not None or cluster.driver_state is not DriverState.NONE
-        if watch.driver is None and told and not _is_remote(cluster):
-            record = self._record(cluster)
-            driver = self._launcher.adopt(record) if record is not None else None
+        # A start that was not written down to its end is made again; what it left is swept.
+        if watch.driver is None and cluster.driver is not None:
+            driver = self._launcher.adopt(cluster.driver)
             with self._lock:
                 watch.driver, watch.generation = driver, cluster.generation
         return watch
-
-    def _record(self, cluster: Cluster) -> DriverRecord | None:
-        if cluster.driver is not None or cluster.host != self.host:
-            return cluster.driver
-        # The server died between writing down that it starts a driver and learning its number.
-        return DriverRecord(
-            folder=str(self._launcher.folder(cluster, cluster.generation)),
-            pid=0,
-            started="",
-            generation=cluster.generation,
-            started_at=cluster.state_changed_at,
-        )
 
     # -- small things -----------------------------------------------------------------------
 
