@@ -29,6 +29,7 @@ from quire.compute.models import (
     Compute,
     DriverState,
     Library,
+    LibraryKind,
 )
 from quire.errors import QuireError, Unavailable
 from quire.identity.models import Principal
@@ -41,6 +42,8 @@ from quire.store.locks import lock_shared_cluster
 __all__ = ["Answer", "ClusterUses", "Drivers", "Packages", "Prepared", "UseRequest", "UseState"]
 
 SHARED_NAME = "Shared"
+
+_CLASSES = frozenset({LibraryKind.JAR, LibraryKind.MAVEN})
 
 
 class UseState(StrEnum):
@@ -234,6 +237,8 @@ class ClusterUses:
         if spec is not None:
             libraries = tuple(dict.fromkeys((*spec.libraries, *libraries)))
             environment = environment or spec.packages
+        if request.submits:  # its runner brings the classes along
+            libraries = tuple(each for each in libraries if each.kind not in _CLASSES)
         if not libraries and environment is None:
             return Prepared()
         return self._packages.prepare(request.actor, libraries, environment)

@@ -378,8 +378,11 @@ class _Attempt:
             self._kernel = None
 
         def prepare(give_up: Callable[[], None]) -> Program:
-            fetcher = Fetcher(assignment, self._orders, files_folder(home), give_up=give_up)
-            return prepare_program(assignment, home, fetcher, None)
+            server = Server(assignment, self._orders, give_up=give_up)
+            try:
+                return prepare_program(assignment, home, Fetcher(server, files_folder(home)), None)
+            finally:
+                server.close()
 
         return TaskExecution(assignment, home, self._orders, self._emit, prepare).run()
 

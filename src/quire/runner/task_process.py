@@ -7,7 +7,8 @@ output, so a run of a program is stored, shown and exported like any other.
 
 A program that knows of us (``quire_runtime.script``) tells more than an exit code: one JSON object
 a line on the descriptor that ``QUIRE_REPORT_FD`` names. Types: ``failure`` (name, value, trace),
-``exit`` (value: the run's result), ``output`` (output: an nbformat output).
+``exit`` (value: the run's result), ``output`` (output: an nbformat output), ``spark`` (it has got
+its part of a Spark driver).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from quire.runner.limits import bounds
 from quire.runner.orders import Orders
 from quire.runner.processes import die_with_parent, kill_children
 from quire.runner.protocol import Assignment, EventType
+from quire.runner.server import NotWanted
 from quire.runner.stopping import Stop, Stopped, reason_to_stop
 from quire.runner.task_log import CELL, TaskLog
 from quire.runner.task_program import REPORT_VARIABLE, Program
@@ -74,6 +76,7 @@ class TaskExecution:
         self._began: datetime | None = None
         self._stop: Stop | None = None
         self._oom_kills = oom_kills()
+        self.has_spark = False  # the program says so
 
     def run(self) -> Ending:
         """Start the program and see it through; how it ended. Nothing of it is left then."""
@@ -82,6 +85,8 @@ class TaskExecution:
             ending = self._run(program)
         except FileMissing as error:
             ending = Ending("internal_error", "file_missing", str(error))
+        except NotWanted:
+            ending = Ending("abandoned", "runner_lost")
         except Stopped as stopped:
             ending = stopped.ending
         finally:
@@ -240,6 +245,8 @@ class TaskExecution:
                 self._failure = (error, str(told.get("trace") or error))
             case "exit":
                 self._emit(EventType.EXIT_VALUE, value=str(told["value"]))
+            case "spark":
+                self.has_spark = True
             case "output":
                 if not self._log.show(dict(told["output"])):
                     self._stop_for_output()
