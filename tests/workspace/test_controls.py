@@ -32,6 +32,7 @@ DYNAMIC = {**DROPDOWN, "items": [], "selectedVariable": "found"}
 DYNAMIC_MULTIPLE = {**DYNAMIC, "multiselect": True}
 DATE = {"controlType": "DATEPICKER", "startDate": None, "withRange": False}
 RANGE = {"controlType": "DATEPICKER", "startDate": "2026-01-01", "withRange": True}
+BUTTON = {"controlType": "BUTTON", "label": "Go", "variable": "go"}
 
 
 def make(data: dict[str, Any]) -> Any:
@@ -210,12 +211,16 @@ def test_values_of_one_run() -> None:
     stored = notebook(
         {**TEXT, "variable": "city"}, {**SLIDER, "variable": "days"}, {**TEXT, "variable": "city"}
     )
+    stored["cells"].append(code_cell("", metadata=control_metadata(read_control(BUTTON))))
+    with pytest.raises(InvalidValue, match=r"parameters\.go"):
+        set_values(stored, {"go": 1})
     used, left = set_values(stored, {"city": "Rome", "region": "south"})
     assert [cell["source"] for cell in used["cells"]] == [
         "1",
         "city = 'Rome'",
         "days = 1",
         "city = 'Rome'",
+        "",
     ]
     assert left == {"region": "south"}
     control = control_of(used["cells"][1])

@@ -75,7 +75,7 @@ class Control:
 
     kind: ControlKind
     label: str
-    variable: str  # what it assigns to; "" for a kind without a value
+    variable: str  # what it assigns to; kinds without a value may have none: ""
     data: Mapping[str, Any]  # the whole of it as it is stored, fields of others included
 
 
@@ -97,7 +97,9 @@ def read_control(value: object, field: str = "control") -> Control:
     label = value.get("label", "")
     if not isinstance(label, str):
         raise InvalidValue(f"{field}.label", "it has to be a text.")
-    variable = _variable(value, f"{field}.variable") if kind not in _WITHOUT_VALUE else ""
+    variable = ""
+    if kind not in _WITHOUT_VALUE or "variable" in value:
+        variable = _variable(value, f"{field}.variable")
     control = Control(kind, label, variable, value)
     _CHECKS.get(kind, _check_nothing)(control, field)
     return control
@@ -173,7 +175,10 @@ def check_parameters(
         raise InvalidValue(
             f"parameters.{next(iter(left))}",
             "no control of the notebook has this variable.",
-            allowed=[each.variable for each in controls_of(notebook) if each.variable] or None,
+            allowed=[
+                each.variable for each in controls_of(notebook) if each.kind not in _WITHOUT_VALUE
+            ]
+            or None,
         )
 
 
