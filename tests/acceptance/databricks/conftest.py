@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import re
+import json
 import subprocess
-import sys
-import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-ADMIN_TOKEN = "acceptance-admin-token"
-_LISTENS = re.compile(r"Quire listens on (\S+)")
+from tests.acceptance.servers import ADMIN_TOKEN, RunningServer, poll, running_server
 
+__all__ = ["ADMIN_TOKEN", "FAILING", "SOURCE", "Curl", "RunningServer", "wait_for_end"]
+
+Curl = Callable[..., Any]
+"""Sends a request and reads the JSON of its answer."""
 
 SOURCE = b"""# Databricks notebook source
 dbutils.widgets.text("name", "nobody")
@@ -30,63 +28,38 @@ dbutils.notebook.exit(dbutils.widgets.get("name") + " in run " + dbutils.widgets
 """
 FAILING = b"# Databricks notebook source\nraise ValueError('message')\n"
 _TERMINAL = frozenset({"TERMINATED", "SKIPPED", "INTERNAL_ERROR"})
-_PATIENCE_SECONDS = 120
 
 
 def wait_for_end(get_run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Ask as clients do, until the run is over; the run as it is then."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    pause = threading.Event()
-    while time.monotonic() < deadline:
-        run = get_run()
-        if run["state"]["life_cycle_state"] in _TERMINAL:
-            return run
-        pause.wait(0.05)
-    raise AssertionError(f"the run did not end: {run['state']}")
-
-
-@dataclass(frozen=True)
-class RunningServer:
-    """Where a server answers, and who may ask."""
-
-    url: str
-    token: str
-    data_dir: Path
+    run = poll(get_run, lambda run: run["state"]["life_cycle_state"] in _TERMINAL)
+    assert isinstance(run, dict)
+    return run
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[RunningServer]:
-    # Not below pytest's own directory, which the user that kernels run as may not enter.
-    with tempfile.TemporaryDirectory(prefix="quire-", ignore_cleanup_errors=True) as directory:
-        Path(directory).chmod(0o755)
-        yield from _serve(Path(directory) / "data")
+    with running_server() as server:
+        yield server
 
 
-def _serve(data_dir: Path) -> Iterator[RunningServer]:
-    command = [str(Path(sys.executable).with_name("quire")), "serve", "--port", "0"]
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": os.environ.get("HOME", "/"),
-        "QUIRE_DATA_DIR": str(data_dir),
-        "QUIRE_ADMIN_TOKEN": ADMIN_TOKEN,
-    }
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        said = []
-        for line in process.stdout:
-            said.append(line)
-            found = _LISTENS.search(line)
-            if found:
-                break
-        else:
-            pytest.fail("the server did not start:\n" + "".join(said))
-        drain = threading.Thread(target=process.stdout.read, daemon=True)
-        drain.start()
-        try:
-            yield RunningServer(found[1], ADMIN_TOKEN, data_dir)
-        finally:
-            process.terminate()
-            process.wait(30)
-            drain.join(30)
+@pytest.fixture
+def curl(server: RunningServer, tmp_path: Path) -> Curl:
+    netrc = tmp_path / "netrc"
+    host = urlsplit(server.url).hostname
+    netrc.write_text(f"machine {host} login token password {server.token}\n")
+
+    def run(*arguments: str, path: str, data: Any = None) -> Any:
+        if isinstance(data, dict):
+            file = tmp_path / "request.json"
+            file.write_text(json.dumps(data, indent=2))
+            arguments = (*arguments, "--data", f"@{file}")
+        elif data is not None:
+            arguments = (*arguments, "--data", data)
+        command = ["curl", "--silent", "--show-error", "--netrc-file", str(netrc), *arguments]
+        done = subprocess.run(
+            [*command, f"{server.url}/api/2.0{path}"], capture_output=True, check=True
+        )
+        return json.loads(done.stdout)
+
+    return run

@@ -6,18 +6,13 @@ Only the host and the ids are filled in, and the tasks are notebooks. ``--netrc`
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-from tests.acceptance.databricks.conftest import SOURCE, RunningServer, wait_for_end
+from tests.acceptance.databricks.conftest import SOURCE, Curl, wait_for_end
 
-Curl = Callable[..., Any]
 PATH = "/Users/admin/my-notebook"
 JOB: dict[str, Any] = {
     "name": "Nightly model training",
@@ -41,28 +36,6 @@ JOB: dict[str, Any] = {
     },
     "notebook_task": {"notebook_path": PATH, "base_parameters": {"id": "x"}},
 }
-
-
-@pytest.fixture
-def curl(server: RunningServer, tmp_path: Path) -> Curl:
-    netrc = tmp_path / "netrc"
-    host = urlsplit(server.url).hostname
-    netrc.write_text(f"machine {host} login token password {server.token}\n")
-
-    def run(*arguments: str, path: str, data: Any = None) -> Any:
-        if isinstance(data, dict):
-            file = tmp_path / "request.json"
-            file.write_text(json.dumps(data, indent=2))
-            arguments = (*arguments, "--data", f"@{file}")
-        elif data is not None:
-            arguments = (*arguments, "--data", data)
-        command = ["curl", "--silent", "--show-error", "--netrc-file", str(netrc), *arguments]
-        done = subprocess.run(
-            [*command, f"{server.url}/api/2.0{path}"], capture_output=True, check=True
-        )
-        return json.loads(done.stdout)
-
-    return run
 
 
 @pytest.fixture
@@ -159,10 +132,11 @@ def test_unsupported_task(curl: Curl) -> None:
         "run_name": "my spark task",
         "new_cluster": JOB["new_cluster"],
         "libraries": JOB["libraries"],
-        "spark_jar_task": {"main_class_name": "com.databricks.ComputeModels"},
+        "pipeline_task": {"pipeline_id": "a"},
     }
     answer = curl("--request", "POST", path="/jobs/runs/submit", data=body)
     assert answer == {
         "error_code": "INVALID_PARAMETER_VALUE",
-        "message": "This server does not run spark_jar_task; only notebook_task is supported.",
+        "message": "This server does not run pipeline_task; it runs notebook_task, spark_jar_task, "
+        "spark_python_task, spark_submit_task, shell_command_task.",
     }
