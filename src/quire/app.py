@@ -18,6 +18,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quire.clock import Clock, SystemClock
+from quire.compute.clusters import Clusters
+from quire.compute.local import LocalLauncher
+from quire.compute.logs import LogDelivery
+from quire.compute.manager import ClusterManager
+from quire.compute.packages import NoPackages
+from quire.compute.scripts import Scripts
+from quire.compute.uses import ClusterUses
 from quire.dialects.base import Dialect, Services, install_dialects
 from quire.dialects.databricks import databricks_dialect
 from quire.dialects.databricks.mapping import resolve_references, webhook_message
@@ -45,6 +52,7 @@ from quire.identity.principals import Principal, Principals
 from quire.identity.run_tokens import RunTokens
 from quire.identity.tokens import Tokens, ensure_administrator
 from quire.ids import AttemptId
+from quire.internal.compute import compute_routes
 from quire.internal.errors import render_error
 from quire.internal.files import file_routes
 from quire.internal.reports import report_routes
@@ -200,6 +208,26 @@ class Server:
             database, clock, quota, self.transitions, self.principals, settings
         )
         self.retention = Retention(database, self.blobs, clock, settings)
+        self._build_compute()
+
+    def _build_compute(self) -> None:
+        settings, database, clock = self.settings, self.database, self.clock
+        self.clusters = Clusters(
+            database, clock, settings, wake=lambda: self.cluster_manager.wake()
+        )
+        self.cluster_manager = ClusterManager(
+            database,
+            clock,
+            settings,
+            self.clusters,
+            LocalLauncher(settings),
+            LogDelivery(self.files),
+            Scripts(self.principals, self.locations).read,
+            release=lambda attempt_id: self.cluster_uses.release(attempt_id),
+        )
+        self.cluster_uses = ClusterUses(
+            database, clock, settings, self.clusters, self.cluster_manager, NoPackages()
+        )
 
     def _build_app(self) -> FastAPI:
         services = Services(
@@ -222,6 +250,9 @@ class Server:
         app.router.routes.extend(report_routes(self.reports, self.run_tokens))
         app.router.routes.extend(
             file_routes(self.locations, self.run_tokens, self.principals, self.runs)
+        )
+        app.router.routes.extend(
+            compute_routes(self.cluster_uses, self.run_tokens, self.principals, self.database)
         )
         folders = WorkingFolders(
             self.database, self.principals, self.workspace, self.attachments, self.artifacts
@@ -262,6 +293,7 @@ class Server:
         self.scheduler.loop.start()
         self.retention.loop.start()
         self.session_keeper.loop.start()
+        self.cluster_manager.loop.start()
         self.dispatcher.loop.start()
 
     def close(self) -> None:
@@ -269,6 +301,7 @@ class Server:
         for loop in self._loops():
             loop.close()
         self.session_keeper.close()
+        self.cluster_manager.close()
         self.placement.close()
         self.database.close()
 
@@ -306,6 +339,7 @@ class Server:
             self.retention.loop,
             self.recovery.loop,
             self.outbox.loop,
+            self.cluster_manager.loop,
             self.session_keeper.loop,
         )
 
