@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from quire.dialects.reading import (
+    FormFile,
     describe_value,
     read_body,
     read_form,
@@ -198,3 +199,15 @@ class TestValidate:
 )
 def test_values_in_words(value: object, words: str) -> None:
     assert describe_value(value) == words
+
+
+async def test_a_file_keeps_its_name() -> None:
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="f"; filename="a b.csv"\r\n\r\n\xff\x00\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="t"\r\n\r\ntext\r\n--b--\r\n'
+    )
+    request = request_of(headers={"content-type": "multipart/form-data; boundary=b"})
+    form = await read_form(request, body)
+    assert form == {"f": b"\xff\x00", "t": "text"}
+    assert isinstance(form["f"], FormFile)
+    assert form["f"].filename == "a b.csv"

@@ -9,6 +9,7 @@ It knows no vendor.
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import re
@@ -100,7 +101,9 @@ class Endpoint:
     path: str
     summary: str
     model: type[BaseModel]
-    handler: Callable[[Call, Any], Any]  # model instance in; JSON object or Response out
+    # Model instance in; JSON, a Response or, when there is something to wait for, an awaitable of
+    # either out. The handler runs in a thread; what it lets wait does not hold one.
+    handler: Callable[[Call, Any], Any]
     accepts_form: bool = False  # multipart bodies too
     body_limit: int | None = None  # bytes; None: the server's own limit
     scope: Level | None = Level.USER  # what a token must cover; None: the handler looks itself
@@ -134,27 +137,37 @@ class RouteHooks:
 def make_route(endpoint: Endpoint, hooks: RouteHooks, settings: Settings) -> Route:
     """A route that answers ``endpoint``.
 
-    The body is read on the event loop; everything else happens in one thread, since services block.
+    The body is read on the event loop, where is waited too; everything else happens in a thread,
+    since services block.
     Errors raised on purpose are rendered here; others go to the application's handler.
     """
     limit = endpoint.body_limit if endpoint.body_limit is not None else settings.max_body_bytes
 
-    def answer(request: Request, body: bytes, form: Mapping[str, Any] | None) -> Response:
+    def answer(request: Request, body: bytes, form: Mapping[str, Any] | None) -> Any:
         principal = hooks.authenticate(request)
         if endpoint.scope is not None:
             require_scope(principal, endpoint.scope)
         fields = hooks.read(endpoint, request, body, form)
         call = Call(request, principal, root_url(request, settings))
-        result = endpoint.handler(call, fields)
-        return result if isinstance(result, Response) else hooks.render(result)
+        return render(endpoint.handler(call, fields))
+
+    def render(result: Any) -> Any:
+        ready = isinstance(result, Response) or inspect.isawaitable(result)
+        return result if ready else hooks.render(result)
 
     async def respond(request: Request) -> Response:
         try:
+            if limit > settings.max_body_bytes:  # nobody unknown sends as much as that
+                await run_in_threadpool(hooks.authenticate, request)
             body = await read_body(request, limit)
             form: Mapping[str, Any] | None = None
             if endpoint.accepts_form and _is_multipart(request):
                 form = await read_form(request, body)
-            return await run_in_threadpool(answer, request, body, form)
+            result = await run_in_threadpool(answer, request, body, form)
+            while inspect.isawaitable(result):
+                result = await run_in_threadpool(render, await result)
+            assert isinstance(result, Response)
+            return result
         except QuireError as error:
             return hooks.render_error(error, request)
 

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from quire.errors import InvalidValue, MalformedRequest, MissingField, QuireError, TooLarge
 
 __all__ = [
+    "FormFile",
     "describe_value",
     "read_body",
     "read_form",
@@ -33,6 +34,12 @@ _DEEPEST = 64
 _FORM_FIELDS = 64
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class FormFile(bytes):
+    """The bytes of a form's file, with the name it came under."""
+
+    filename: str = ""
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -55,7 +62,7 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 async def read_form(request: Request, body: bytes) -> dict[str, Any]:
-    """The parts of a multipart body already read: text parts as str, file parts as bytes.
+    """The parts of a multipart body already read: text parts as str, file parts as FormFile.
 
     Raises MalformedRequest when the body is not what its content type says, or names a part twice.
     """
@@ -72,7 +79,7 @@ async def read_form(request: Request, body: bytes) -> dict[str, Any]:
             for name, value in form.multi_items():
                 if name in fields:
                     raise MalformedRequest(f"The form holds the part {name!r} twice.", field=name)
-                fields[name] = await value.read() if isinstance(value, UploadFile) else value
+                fields[name] = await _read_file(value) if isinstance(value, UploadFile) else value
     except HTTPException as error:
         raise MalformedRequest(f"The form cannot be read: {error.detail}") from None
     except MultiPartException as error:
@@ -81,6 +88,12 @@ async def read_form(request: Request, body: bytes) -> dict[str, Any]:
         raise MalformedRequest("The form cannot be read.") from None
     _check_texts(fields, ())
     return fields
+
+
+async def _read_file(part: UploadFile) -> FormFile:
+    file = FormFile(await part.read())
+    file.filename = part.filename or ""
+    return file
 
 
 def read_json_object(body: bytes) -> dict[str, Any]:

@@ -32,6 +32,7 @@ __all__ = [
     "find_cell",
     "kind_of",
     "new_cell_id",
+    "new_code_cell",
     "new_control_cell",
     "new_query_cell",
     "new_text_cell",
@@ -82,6 +83,11 @@ def find_cell(notebook: Mapping[str, Any], cell_id: str) -> dict[str, Any]:
 # New ones, which are on no notebook yet
 
 
+def new_code_cell(source: str) -> dict[str, Any]:
+    """A cell of code that never ran."""
+    return code_cell(source, id=new_cell_id())
+
+
 def new_text_cell(source: str) -> dict[str, Any]:
     """A Markdown cell."""
     return markdown_cell(source, id=new_cell_id())
@@ -89,7 +95,7 @@ def new_text_cell(source: str) -> dict[str, Any]:
 
 def new_query_cell(source: str, database: str | None, variable: str | None) -> dict[str, Any]:
     """A cell of SQL. database: None for the server's own; variable: None for no variable."""
-    cell = code_cell(source, id=new_cell_id())
+    cell = new_code_cell(source)
     set_query_facts(cell, database, variable)
     return cell
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from quire.engine.sessions import SessionState
 from quire.engine.states import State
 
-__all__ = ["STATUS"]
+__all__ = ["KERNEL_STATE", "STATUS"]
 
 STATUS = {
     State.BLOCKED: "WAITING",
@@ -15,3 +16,10 @@ STATUS = {
 }
 """``status`` of a run that is not over; later there is none. The words are the product's for a cell
 in progress."""
+
+KERNEL_STATE = {
+    SessionState.NOT_STARTED: "NOT_STARTED",
+    SessionState.READY: "READY",
+    SessionState.BUSY: "BUSY",
+}
+"""``state`` of a notebook's own kernel."""

@@ -22,7 +22,15 @@ from quire.dialects.base import (
 )
 from quire.dialects.datalore import credentials
 from quire.dialects.datalore.errors import JSON_TYPE, render_error
-from quire.dialects.datalore.routes import runs
+from quire.dialects.datalore.routes import (
+    cells,
+    files,
+    kernel,
+    notebooks,
+    reports,
+    runs,
+    workspaces,
+)
 from quire.dialects.reading import read_json_object, read_query, validate
 from quire.errors import UnsupportedMediaType
 
@@ -38,7 +46,6 @@ _PREFIXES = (
     "/api/workspaces/v1",
     "/api/user_public/v1",
     "/notebook",
-    "/report",
 )
 _OPENAPI_PATH = "/api/run/v1/openapi.json"
 
@@ -46,7 +53,15 @@ _OPENAPI_PATH = "/api/run/v1/openapi.json"
 def datalore_dialect(services: Services) -> Dialect:
     """The Datalore dialect over these services."""
     settings = services.settings
-    endpoints: tuple[Endpoint, ...] = (*runs.endpoints(services),)
+    endpoints: tuple[Endpoint, ...] = (
+        *runs.endpoints(services),
+        *workspaces.endpoints(services),
+        *notebooks.endpoints(services),
+        *cells.endpoints(services),
+        *kernel.endpoints(services),
+        *files.endpoints(services),
+        *reports.endpoints(services),
+    )
     openapi = make_openapi("Quire: Datalore dialect", "v1", endpoints)
 
     def authenticate(request: Request) -> Principal:
