@@ -125,7 +125,7 @@ def endpoints(services: Services) -> list[Endpoint]:
         """Run a cell in the notebook's kernel; what it did, or has done until the time is over."""
         actor = call.principal
         started = await run_in_threadpool(sessions.run, actor, node.path, cells=[cell_id])
-        ended = await sessions.wait(actor, started.attempt.id, timeout_ms / 1000)
+        ended = await services.runs.wait(actor, started.attempt.id, timeout_ms / 1000)
         view = await run_in_threadpool(sessions.view, actor, node.path)
         return _describe_result(find_cell(view.notebook, cell_id), ended)
 

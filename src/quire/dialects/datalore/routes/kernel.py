@@ -46,7 +46,7 @@ def endpoints(services: Services) -> list[Endpoint]:
             return {"state": show(call, node, body)["state"], "timedOut": False}
 
         async def later() -> dict[str, Any]:
-            ended = await sessions.wait(
+            ended = await services.runs.wait(
                 call.principal, started.attempt.id, body.wait_timeout_ms / 1000
             )
             described = await run_in_threadpool(show, call, node, body)
