@@ -36,6 +36,7 @@ from quire.engine.endings import Endings
 from quire.engine.jobs import Jobs
 from quire.engine.models import Attempt, Parameters, Run
 from quire.engine.pins import Pinner
+from quire.engine.publishing import Publishing
 from quire.engine.quota import Quota
 from quire.engine.recovery import Recovery
 from quire.engine.reports import Reports
@@ -167,7 +168,10 @@ class Server:
         )
         self.results = Results(self.blobs, Journal(database, self.blobs))
         self.artifacts = Artifacts(database, self.blobs, self.results, clock, settings)
-        conclusions = Conclusions(WriteBack(self.workspace, self.principals, self.results))
+        conclusions = Conclusions(
+            WriteBack(self.workspace, self.principals, self.results),
+            Publishing(self.publications, self.workspace, self.principals, self.results),
+        )
         self.reports = Reports(database, self.blobs, clock, self.transitions, settings, conclusions)
         self.session_keeper = SessionKeeper(
             database, self.placement, clock, settings, host=self.placement.host

@@ -19,6 +19,7 @@ from typing import Any
 import zmq
 
 import quire_runtime
+from quire.runner.cells import code_of
 from quire.runner.channels import Message
 from quire.runner.diagnosis import Ending, cell_error, kernel_death, oom_kills, succeeded
 from quire.runner.kernel import Kernel
@@ -148,9 +149,7 @@ class Execution:
                 or cell["metadata"].get("allow_errors") is True
             )
             executed += 1
-            code = source
-            if magic is not None and source.lstrip()[:1] not in ("%", "!"):
-                code = f"%%{magic}\n{source}"
+            code = code_of(cell, magic) if kernel_language == "python" else source
             ending = self._run_cell(index, code, executed, allows_error)
             if ending is not None and (
                 ending.cause != "cell_error" or self._assignment.stop_on_error

@@ -38,6 +38,7 @@ def register(ipython: Any, session: Session, dbutils: DBUtils, attachment: Attac
         "fs": files.make_files(dbutils),
         **languages.make_languages(ipython),
         "sql": sql.make_sql(ipython, session, dbutils),
+        "database": database.make_database(ipython, session)["sql"],
         "tsql": database.make_database(ipython, session)["tsql"],
         "scala": scala.make_scala(ipython, session, dbutils, attachment),
         "r": r.make_r(session),

@@ -1,4 +1,4 @@
-"""``%sql`` and ``%tsql`` where SQL means a database and not Spark.
+"""``%sql`` and ``%tsql`` where SQL means a database and not Spark; ``%database`` always does.
 
     %%sql [-connection NAME] [-bind VARIABLE] [-dialect duckdb|tsql]
     SELECT ...
