@@ -28,8 +28,7 @@ REPORT_VARIABLE = "QUIRE_REPORT_FD"
 def main(arguments: Sequence[str]) -> None:
     """Run a file as ``__main__``. ``arguments``: settings file, the file, its own arguments.
 
-    The settings are those of :func:`quire_runtime.bootstrap.configure`, and ``site_packages``:
-    folders to import from before the interpreter's own.
+    The settings are those of :func:`quire_runtime.bootstrap.configure`.
     """
     settings_file, path, *words = arguments
     with open(settings_file, encoding="utf-8") as file:
@@ -37,8 +36,9 @@ def main(arguments: Sequence[str]) -> None:
     report = _Report(os.environ.pop(REPORT_VARIABLE, ""))
     session = Session(settings)
     session.tell = report.tell
+    sys.path = [each for each in sys.path if each]  # without the present folder, where it starts
     bootstrap.set_environment(session, settings.get("environment") or {})
-    sys.path[:1] = [os.path.dirname(path), *settings.get("site_packages", ())]
+    sys.path.insert(0, os.path.dirname(path))
     sys.argv = [path, *words]
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]

@@ -11,7 +11,15 @@ import structlog
 from sqlalchemy import Connection
 
 from quire.clock import Clock
-from quire.engine.models import Attempt, NotebookTask, Overlap, Parameters, Run, WorkingFiles
+from quire.engine.models import (
+    Attempt,
+    NotebookTask,
+    Overlap,
+    Parameters,
+    Run,
+    TaskKind,
+    WorkingFiles,
+)
 from quire.engine.pins import NotPinned, Pin, Pinner
 from quire.engine.session_keeping import SessionKeeper, session_key
 from quire.engine.starvation import PATIENCE, IdleWatch
@@ -41,6 +49,7 @@ ParameterResolver = Callable[[Run, Attempt, Parameters], Parameters]
 
 _LOG = structlog.get_logger(__name__)
 _CANDIDATES = 50
+_SUBMITTED = frozenset({TaskKind.JAR, TaskKind.SUBMIT})  # kinds that cannot do without Spark
 _IDLE_SECONDS = 0.5
 _RESERVE_SECONDS = 5.0
 
@@ -260,7 +269,7 @@ class Dispatcher:
                     "workspace_id": settings.workspace_id,
                 },
             },
-            compute={} if definition.compute is not None else None,
+            compute={} if definition.compute is not None or task.kind in _SUBMITTED else None,
             timeout_seconds=definition.timeout_seconds,
             heartbeat_seconds=settings.heartbeat_seconds,
             interrupt_grace_seconds=settings.interrupt_grace_seconds,

@@ -6,12 +6,18 @@ import base64
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import quire_runtime
+from quire.compute.spark_submit import SubmitRequest, build_submission, jar_arguments
+from quire.compute.submit_arguments import (
+    SubmitArguments,
+    read_submit_arguments,
+    replace_files,
+)
 from quire.runner.fetch import Fetcher
 from quire.runner.kernel import KernelHome
 from quire.runner.protocol import Assignment
@@ -19,6 +25,7 @@ from quire.runner.protocol import Assignment
 __all__ = ["REPORT_VARIABLE", "Program", "prepare_program"]
 
 REPORT_VARIABLE = "QUIRE_REPORT_FD"
+_SERVER_FILES = ("dbfs:/", "workspace:/")
 _RUNTIME_ROOT = str(Path(quire_runtime.__file__).parents[1])
 _SCRIPT_STARTER = (
     "import sys; sys.path.append(sys.argv[1]); "
@@ -51,6 +58,10 @@ def prepare_program(
             return Program("shell", tuple(task["command"]), dict(task["environment"]))
         case "python_file":
             return _python_file(assignment, task, home, compute or {})
+        case "jar":
+            return _jar(assignment, task, home, fetcher, compute or {})
+        case "submit":
+            return _submit(assignment, task, home, fetcher, compute or {})
         case kind:
             raise ValueError(f"no program for tasks of kind {kind!r}")
 
@@ -70,7 +81,7 @@ def _python_file(
         **assignment.runtime,
         "environment": dict(assignment.environment),
         "working_dir": str(home.working_dir),
-        "site_packages": list(compute.get("site_packages") or ()),
+        "compute": dict(compute) or None,
     }
     settings_file = folder / "settings.json"
     descriptor = os.open(settings_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -91,6 +102,72 @@ def _python_file(
             *task["arguments"],
         ),
     )
+
+
+def _jar(
+    assignment: Assignment,
+    task: Mapping[str, Any],
+    home: KernelHome,
+    fetcher: Fetcher,
+    compute: Mapping[str, Any],
+) -> Program:
+    """The main class of jars, which are files of the server, or come out of Maven repositories."""
+    libraries: Sequence[Mapping[str, Any]] = task["libraries"]
+    jars = [each["value"] for each in libraries if each["kind"] == "jar"]
+    if task["jar"] is not None:
+        jars.append(task["jar"])
+    maven = [each for each in libraries if each["kind"] == "maven"]
+    arguments = jar_arguments(
+        task["main_class"],
+        task["arguments"],
+        [*(compute.get("jars") or ()), *(str(fetcher.fetch(each)) for each in jars)],
+        packages=[each["value"] for each in maven],
+        exclusions=[text for each in maven for text in each["exclusions"]],
+    )
+    repositories = [each["repository"] for each in maven if each["repository"]]
+    usual_too = len(repositories) < len(maven)
+    return _submitted(assignment, arguments, home, compute, repositories, usual_too=usual_too)
+
+
+def _submit(
+    assignment: Assignment,
+    task: Mapping[str, Any],
+    home: KernelHome,
+    fetcher: Fetcher,
+    compute: Mapping[str, Any],
+) -> Program:
+    """``spark-submit`` with words of the user's, the server's files among them brought here."""
+
+    def local(location: str) -> str:
+        return str(fetcher.fetch(location)) if location.startswith(_SERVER_FILES) else location
+
+    arguments = replace_files(read_submit_arguments(task["arguments"]), local)
+    return _submitted(assignment, arguments, home, compute)
+
+
+def _submitted(
+    assignment: Assignment,
+    arguments: SubmitArguments,
+    home: KernelHome,
+    compute: Mapping[str, Any],
+    repositories: Sequence[str] = (),
+    *,
+    usual_too: bool = True,
+) -> Program:
+    folder = home.folder / "spark"
+    folder.mkdir(mode=0o700)
+    if home.user is not None:
+        os.chown(folder, home.user.uid, home.user.gid)
+    request = SubmitRequest(
+        arguments,
+        compute["submit"],
+        folder,
+        home.user,
+        compute.get("python") or sys.executable,
+        {**home.kernel_environment(), **assignment.environment},
+    )
+    made = build_submission(request, repositories, usual_too=usual_too)
+    return Program("spark-submit", made.command, made.environment, bounds_memory=True)
 
 
 def files_folder(home: KernelHome) -> Path:

@@ -1,0 +1,38 @@
+"""Settings of Ivy, by which Spark gets libraries out of Maven repositories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+__all__ = ["ivy_settings"]
+
+_USUAL_REPOSITORIES = (
+    ("central", "https://repo1.maven.org/maven2/"),
+    ("spark-packages", "https://repos.spark-packages.org/"),
+)
+
+
+def ivy_settings(repositories: Iterable[str], cache: Path, *, usual_too: bool = False) -> str:
+    """Where Ivy looks, in which order, and where it keeps what it got.
+
+    Without repositories the usual public ones; with some, only those, unless ``usual_too``.
+    """
+    named = [(f"repository-{number}", url) for number, url in enumerate(repositories, start=1)]
+    if usual_too or not named:
+        named += _USUAL_REPOSITORIES
+    resolvers = "".join(
+        f'      <ibiblio name={quoteattr(name)} m2compatible="true" root={quoteattr(url)}/>\n'
+        for name, url in named
+    )
+    return f"""\
+<ivysettings>
+  <settings defaultResolver="all"/>
+  <caches defaultCacheDir={quoteattr(str(cache))}/>
+  <resolvers>
+    <chain name="all" returnFirst="true">
+{resolvers}    </chain>
+  </resolvers>
+</ivysettings>
+"""
