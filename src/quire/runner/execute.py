@@ -30,7 +30,7 @@ from quire.runner.parameters import inject_parameters
 from quire.runner.protocol import Assignment, EventType
 from quire.runner.stopping import Stop, Stopped, reason_to_stop
 from quire.runner.widgets import Widgets
-from quire_runtime.bootstrap import configuration_code
+from quire_runtime.bootstrap import ATTACHED_MIME, configuration_code
 
 __all__ = ["EXIT_MIME", "Execution"]
 
@@ -64,9 +64,20 @@ class Execution:
     """One run of one notebook."""
 
     def __init__(
-        self, assignment: Assignment, kernel: Kernel, orders: Orders, emit: Emit, working_dir: Path
+        self,
+        assignment: Assignment,
+        kernel: Kernel,
+        orders: Orders,
+        emit: Emit,
+        working_dir: Path,
+        compute: Mapping[str, Any] | None = None,
     ) -> None:
-        """``emit(type, **fields)`` records an event before anything that follows from it."""
+        """``emit(type, **fields)`` records an event before anything that follows from it.
+
+        ``compute``: what the server says of the run's part of a cluster.
+        """
+        self._compute = compute
+        self.has_spark = False  # the notebook says so
         self._assignment = assignment
         self._kernel = kernel
         self._channels = kernel.channels
@@ -215,6 +226,7 @@ class Execution:
             "environment": dict(assignment.environment),
             "working_dir": str(self._working_dir),
             "parameters": dict(assignment.parameters),
+            "compute": self._compute,
         }
         code = limiting_code(assignment.limits) + configuration_code(settings)
         if kernel.name != "python3":
@@ -364,7 +376,11 @@ class Execution:
             if message is None:
                 break
             if message.parent_id == request_id:
-                if self._cell is not None:
+                if message.type == "display_data" and ATTACHED_MIME in message.content.get(
+                    "data", ()
+                ):
+                    self.has_spark = True
+                elif self._cell is not None:
                     self._handle(self._cell, message)
                 if message.type == "status" and message.content["execution_state"] == "idle":
                     idle = True

@@ -23,7 +23,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ from typing import Any, NoReturn
 import zmq
 
 from quire.runner.channels import Channels
+from quire.runner.compute import Compute
 from quire.runner.diagnosis import Ending
 from quire.runner.execute import Execution
 from quire.runner.fetch import Fetcher
@@ -49,6 +50,7 @@ from quire.runner.protocol import Assignment, EventType, ReportAnswer
 from quire.runner.report import Reporter
 from quire.runner.server import NotWanted, Server
 from quire.runner.spool import Spool, StorageFull
+from quire.runner.stopping import Stopped
 from quire.runner.task_process import TaskExecution
 from quire.runner.task_program import Program, files_folder, prepare_program
 from quire.runner.users import KernelUser
@@ -248,6 +250,7 @@ class _Attempt:
         self._home = home
         self._config = config
         self._orders = Orders(assignment.timeout_seconds)
+        self._compute = Compute(assignment, self._orders)
         self._sequence = 0
         self._spool = Spool(assignment.spool_root, assignment.attempt_id)
         self._reporter = Reporter(
@@ -281,6 +284,7 @@ class _Attempt:
             if self._kernel is not None:
                 self._kernel.shut_down(lambda: self._orders.cancelled or self._orders.dismissed)
             unkept = self._carry_files_out() or unkept
+        self._compute.release()
         if unkept:
             self._emit(EventType.TERMINATED, message=f"{ending.message} {unkept}".strip())
         else:
@@ -318,9 +322,12 @@ class _Attempt:
 
     def _execute(self) -> Ending:
         try:
+            compute = self._compute.acquire()
             if self._assignment.task is not None:
-                return self._execute_program()
-            return self._execute_notebook()
+                return self._execute_program(compute)
+            return self._execute_notebook(compute)
+        except Stopped as stopped:
+            return stopped.ending
         except Exception as error:  # noqa: BLE001  (a defect here must end the run, and be told)
             traceback.print_exc()
             return Ending(
@@ -330,7 +337,7 @@ class _Attempt:
                 error_trace=traceback.format_exc(),
             )
 
-    def _execute_notebook(self) -> Ending:
+    def _execute_notebook(self, compute: Mapping[str, Any] | None) -> Ending:
         try:
             kernel = self._kernel = self._choose_kernel()
         except KernelNotStarted as error:
@@ -343,9 +350,9 @@ class _Attempt:
             why = f"The notebook's files could not be put into its working folder: {error}"
             return Ending("internal_error", "storage_failed", why)
         execution = Execution(
-            self._assignment, kernel, self._orders, self._emit, self._home.working_dir
+            self._assignment, kernel, self._orders, self._emit, self._home.working_dir, compute
         )
-        ending = execution.run()
+        ending = self._compute.explain(execution.run(), got_spark=execution.has_spark)
         set_up = ending.cause != "kernel_not_started"
         self._sound = set_up and execution.left_kernel_sound
         return ending
@@ -370,7 +377,7 @@ class _Attempt:
         finally:
             server.close()
 
-    def _execute_program(self) -> Ending:
+    def _execute_program(self, compute: Mapping[str, Any] | None) -> Ending:
         """Run the task's program in the place of the kernel, which is not needed."""
         assignment, home = self._assignment, self._home
         if self._kernel is not None:
@@ -380,11 +387,13 @@ class _Attempt:
         def prepare(give_up: Callable[[], None]) -> Program:
             server = Server(assignment, self._orders, give_up=give_up)
             try:
-                return prepare_program(assignment, home, Fetcher(server, files_folder(home)), None)
+                fetcher = Fetcher(server, files_folder(home))
+                return prepare_program(assignment, home, fetcher, compute)
             finally:
                 server.close()
 
-        return TaskExecution(assignment, home, self._orders, self._emit, prepare).run()
+        execution = TaskExecution(assignment, home, self._orders, self._emit, prepare)
+        return self._compute.explain(execution.run(), got_spark=execution.has_spark)
 
     def _choose_kernel(self) -> Kernel:
         name = self._assignment.kernel_name

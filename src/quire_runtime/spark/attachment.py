@@ -17,11 +17,11 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from quire_runtime.errors import ServerError, SparkDriverLost
+from quire_runtime.errors import ServerError, SparkDriverLost, SparkUnavailable
 from quire_runtime.session import Session
 from quire_runtime.spark import place as places
 from quire_runtime.spark import sharing
-from quire_runtime.spark.gateway import gateway_class, open_own_gateway
+from quire_runtime.spark.gateway import gateway_class
 from quire_runtime.spark.place import Place
 
 __all__ = ["ATTACHED_MIME", "Attachment"]
@@ -39,8 +39,7 @@ class Attachment:
 
     def __init__(self, session: Session, tell: Callable[[], None] | None = None) -> None:
         """``tell`` is called when a run has got its Spark, once a run."""
-        self.session = session
-        session.on_packages = self._update_path
+        self._begin(session)
         self.on_detach: list[Callable[[], None]] = []
         self.interpreters: list[Any] = []  # of other languages, in the driver
         self._tell = tell
@@ -61,17 +60,16 @@ class Attachment:
     @property
     def is_remote(self) -> bool:
         """Whether Spark is a Spark Connect server."""
-        return self._place is not None and self._place.remote is not None
+        return bool((self.session.compute.get("spark") or {}).get("remote"))
 
     def serve(self, session: Session) -> None:
         """Go on for another run of the same kernel; what notebooks hold stays good if it can."""
-        self.session = session
-        session.on_packages = self._update_path
+        self._begin(session)
         if self._place is None:
             return
         try:
             place = places.ask(session)
-        except (ServerError, SparkDriverLost):
+        except (ServerError, SparkDriverLost, SparkUnavailable):
             self.detach()
             return
         if not place.is_same(self._place):
@@ -95,8 +93,7 @@ class Attachment:
         """The gateway; ``launch`` is pyspark's own way to make one, for a driver that exists."""
         __tracebackhide__ = True
         place = self.find()
-        port, secret = open_own_gateway(place)
-        gate = {"PYSPARK_GATEWAY_PORT": str(port), "PYSPARK_GATEWAY_SECRET": secret}
+        gate = {"PYSPARK_GATEWAY_PORT": str(place.port), "PYSPARK_GATEWAY_SECRET": place.secret}
         os.environ.update(gate)
         try:
             gateway = launch()
@@ -164,6 +161,13 @@ class Attachment:
         self.session.compute.pop("spark", None)
         for forget in self.on_detach:
             forget()
+
+    def _begin(self, session: Session) -> None:
+        self.session = session
+        session.on_packages = self._update_path
+        remote = (session.compute.get("spark") or {}).get("remote")
+        if remote:  # pyspark looks for it there by itself
+            os.environ["SPARK_REMOTE"] = remote
 
     def _mark_thread(self, gateway: Any) -> None:
         """Say in the driver whose this thread is."""

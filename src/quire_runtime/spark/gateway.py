@@ -1,8 +1,7 @@
-"""py4j between one run and a driver that many share.
+"""py4j's client for one run of many that share a driver.
 
-Owns the run's own gateway in the driver, since one for all would send the callbacks of every run to
-the run that came last, and keep the objects of a killed kernel for ever. And the client's end of
-it, with three differences from the one pyspark makes:
+The driver has a gateway for each run, and the run's session as its entry point. Owns three
+differences from the client pyspark makes:
 
 * every thread is marked in the driver before its first command, so that what it starts there
   belongs to the run;
@@ -15,58 +14,11 @@ pyspark runs with a thread in the driver for each thread here, so what is set fo
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from quire_runtime.errors import SparkDriverLost
-from quire_runtime.spark.place import Place
-
-__all__ = ["gateway_class", "open_own_gateway"]
-
-# Where the driver keeps what has to outlast a connection: a map of the JVM's own. Whoever releases
-# a run there takes its gateway out and shuts it down.
-GATEWAY = "quire.gateway."
-SESSION = "quire.session."
-
-
-def open_own_gateway(place: Place) -> tuple[int, str]:
-    """Open a gateway for this run alone; its port and secret.
-
-    Its entry point is the run's session, which runs of one session tag have in common. Raises
-    SparkDriverLost.
-    """
-    __tracebackhide__ = True
-    from py4j.java_gateway import GatewayParameters, JavaGateway
-    from py4j.protocol import Py4JNetworkError
-
-    common = JavaGateway(
-        gateway_parameters=GatewayParameters(
-            address=place.host, port=place.port, auth_token=place.secret
-        )
-    )
-    secret = secrets.token_hex(32)
-    try:
-        jvm = common.jvm
-        kept = jvm.java.lang.System.getProperties()
-        default = getattr(jvm, "org.apache.spark.sql.classic.SparkSession").builder().getOrCreate()
-        session = default.newSession()
-        if place.session_tag is not None:
-            session = kept.putIfAbsent(SESSION + place.session_tag, session) or session
-        builder = jvm.py4j.ClientServer.ClientServerBuilder(session)
-        server = builder.authToken(secret).javaPort(0).build()
-        server.startServer()
-        earlier = kept.put(GATEWAY + place.job_group, server)
-        if earlier is not None:
-            earlier.shutdown()
-        return server.getJavaServer().getListeningPort(), secret
-    except (OSError, Py4JNetworkError):
-        raise SparkDriverLost(
-            "The Spark driver of this run does not answer; it has ended or is about to."
-        ) from None
-    finally:
-        common.close()
+__all__ = ["gateway_class"]
 
 
 def gateway_class(
