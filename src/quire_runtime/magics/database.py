@@ -61,7 +61,7 @@ def make_database(shell: Any, session: Session) -> dict[str, Callable[..., None]
             )
         except SqlError as error:
             _show(error.results)
-            raise
+            raise error.with_traceback(None) from None  # where in this package is nobody's matter
         _show(results)
         frame = last_frame(results)
         if frame is not None:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
-from typing import Any
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from quire_runtime.sql.errors import SqlError
 from quire_runtime.sql.lexer import Statement, split_statements, tokenize
@@ -35,6 +36,9 @@ _KINDS = (
     (re.compile(r"Out of Range", re.IGNORECASE), 8115),
     (re.compile(r"Parser Error", re.IGNORECASE), 102),
 )
+
+
+_Result = TypeVar("_Result")
 
 
 class DuckDatabase:
@@ -84,17 +88,22 @@ class DuckDatabase:
 
         if queries is None:
             queries = _is_query(statement)
-        try:
+        is_query = queries
+
+        def work() -> SqlResult | None:
             self.connection.execute(sql, dict(values) if values else None)
             description = self.connection.description
             names = [column[0] for column in description or ()]
             kinds = [str(column[1]) for column in description or ()]
-            if names == ["Count"] and kinds == ["BIGINT"] and not queries:
+            if names == ["Count"] and kinds == ["BIGINT"] and not is_query:
                 row = self.connection.fetchone()
                 return SqlResult(row_count=int(row[0]), line=statement.line) if row else None
-            if not names or (names == ["Success"] and not queries):
+            if not names or (names == ["Success"] and not is_query):
                 return None
             return SqlResult(frame=self._frame(names, kinds), line=statement.line)
+
+        try:
+            return self._interruptible(work)
         except duckdb.Error as error:
             raise as_sql_error(error).at(statement.line, statement.text) from None
 
@@ -102,12 +111,42 @@ class DuckDatabase:
         """All rows of one query. Raises SqlError without a place."""
         import duckdb
 
+        def work() -> list[tuple[Any, ...]]:
+            found: list[tuple[Any, ...]] = self.connection.execute(
+                sql, dict(values) if values else None
+            ).fetchall()
+            return found
+
         try:
-            cursor = self.connection.execute(sql, dict(values) if values else None)
-            found: list[tuple[Any, ...]] = cursor.fetchall()
+            return self._interruptible(work)
         except duckdb.Error as error:
             raise as_sql_error(error) from None
-        return found
+
+    def _interruptible(self, work: Callable[[], _Result]) -> _Result:
+        """Do something with the connection that an interrupt of the kernel ends.
+
+        On a thread of its own: DuckDB sees a signal only now and then while it computes.
+        """
+        done: list[_Result] = []
+        failed: list[BaseException] = []
+
+        def do() -> None:
+            try:
+                done.append(work())
+            except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
+                failed.append(error)
+
+        thread = threading.Thread(target=do, name="sql", daemon=True)
+        thread.start()
+        try:
+            thread.join()
+        except BaseException:
+            self.connection.interrupt()
+            thread.join()
+            raise
+        if failed:
+            raise failed[0]
+        return done[0]
 
     def offer_frames(
         self, text: str, variables: Mapping[str, Any], dialect: str = "duckdb"
