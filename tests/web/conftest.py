@@ -133,6 +133,7 @@ class Shown:
             view
             for _, view in sorted(self.views.items(), reverse=True)
             if view.attempt.active or not which.active_only
+            if which.interactive or not view.run.interactive
         ]
         return views[offset : offset + limit], len(views) > offset + limit
 

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from quire.engine.models import JobDefinition, NotebookTask
+from quire.engine.models import Isolation, JobDefinition, NotebookTask
 from quire.engine.states import Cause, Outcome, State
 from quire.errors import Unavailable
+from quire.ids import NodeId
 from tests.web.conftest import START, Shown, make_view
 
 
@@ -114,6 +116,26 @@ def test_the_list_can_show_active_runs_alone(signed_in: TestClient, shown: Shown
     page = signed_in.get("/?active=1").text
     assert 'href="/runs/2"' in page
     assert 'href="/runs/1"' not in page
+
+
+def test_work_in_notebooks_is_listed_when_asked_for(signed_in: TestClient, shown: Shown) -> None:
+    task = NotebookTask(path="/Users/ada/report", cells=("a", "b"))
+    in_place = JobDefinition(task=task, isolation=Isolation.IN_PLACE)
+    work: dict[str, Any] = {
+        "run_definition": in_place,
+        "run_interactive": True,
+        "run_session_id": NodeId(5),
+    }
+    shown.add(make_view(1, **work))
+    shown.add(make_view(2, state=State.RUNNING, outcome=None, ended_at=None, **work))
+    assert 'href="/runs/1"' not in signed_in.get("/").text
+    assert 'href="/runs/2"' in signed_in.get("/?active=1").text
+    page = signed_in.get("/?interactive=1").text
+    assert 'href="/runs/1"' in page
+    assert "in place, 2 cells" in page
+    page = signed_in.get("/runs/1").text
+    assert "the notebook's own, kept between runs" in page
+    assert "2 chosen" in page
 
 
 def test_names_are_escaped(signed_in: TestClient, shown: Shown) -> None:

@@ -172,13 +172,16 @@ class Pages:
     def _show_runs(self, request: Request, actor: Principal) -> Response:
         offset = min(_whole_number(request.query_params.get("offset"), "offset"), 10_000_000)
         active = request.query_params.get("active") == "1"
-        which = RunFilter(active_only=active)
+        # All that executes is shown; of what is over, people's work in notebooks only if asked for.
+        interactive = request.query_params.get("interactive") == "1"
+        which = RunFilter(active_only=active, interactive=active or interactive)
         views, more = self._services.runs.list(actor, which, offset=offset, limit=_PER_PAGE)
         return self._render(
             "runs.html",
             actor=actor,
             views=views,
             active=active,
+            shown="&active=1" if active else "&interactive=1" if interactive else "",
             newer=max(0, offset - _PER_PAGE) if offset else None,
             older=offset + _PER_PAGE if more else None,
             now=self._services.clock.now(),
