@@ -11,6 +11,7 @@
     conf/        Spark's configuration and scripts: files that only the cluster's user can read
     logs/        driver/, executor/, init_scripts/
     work/        working folder, home and warehouse; tmp/: temporary files
+    classes/     what Scala cells define, for executors
 
 Server and driver process are one user; everything else of a cluster is another, when the server is
 root, and may write only in ``work``, ``tmp`` and its own folders of ``logs``. What it leaves there
@@ -67,6 +68,7 @@ class DriverFolder:
         self.script_logs = self.logs / "init_scripts"
         self.work = path / "work"
         self.temporary = path / "tmp"
+        self.classes = path / "classes"
 
     def create(self, config: DriverConfig) -> socket.socket:
         """Make the folder and a listening control socket. Raises OSError."""
@@ -90,7 +92,7 @@ class DriverFolder:
         for folder in ours:
             folder.mkdir()
             folder.chmod(0o755)
-        for folder in (self.jvm_logs, self.executor_logs, self.temporary, self.work):
+        for folder in (self.jvm_logs, self.executor_logs, self.temporary, self.work, self.classes):
             folder.mkdir(mode=0o700)
             if user is not None:
                 os.chown(folder, user.uid, user.gid)
@@ -165,14 +167,6 @@ class DriverFolder:
     def remove(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self.path, ignore_errors=True)
-
-    def write_for_cluster(self, path: Path, content: bytes, user: KernelUser | None) -> None:
-        """Write a file below ``conf`` that the cluster's user alone can read."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(content)
-            if user is not None:
-                os.fchown(file.fileno(), user.uid, user.gid)
 
     # -- logs -------------------------------------------------------------------------------
 

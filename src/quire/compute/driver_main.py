@@ -169,26 +169,26 @@ class DriverProcess:
 
     def _come_up(self) -> None:
         config, folder = self._config, self._folder
-        if config.is_standalone:
-            assert self._secret is not None
-            conf = daemon_conf(folder, self._secret)
-            write_configuration(folder, conf, config.user, daemons=True)
+        if self._secret is not None:
+            conf = daemon_conf(self._secret)
+            write_configuration(folder.daemon_conf, conf, config.user)
         if config.init_scripts:
             self._enter(DriverPhase.INIT_SCRIPTS)
             self._run_scripts("driver", config.driver_environment)
         self._enter(DriverPhase.STARTING)
-        if config.is_standalone:
+        if self._secret is not None:
             self._standalone = Standalone(
                 self._children,
                 folder,
                 config,
                 self._environment,
+                self._secret,
                 prepare_worker=self._prepare_worker,
             )
             self._standalone.start_master()
             self._master_url = self._standalone.url
         conf = driver_conf(config, folder, self._master_url, self._secret)
-        write_configuration(folder, conf, config.user)
+        write_configuration(folder.conf, conf, config.user, logs=folder.jvm_logs)
         if config.spark_context:
             self._jvm = DriverJvm.start(
                 self._children,

@@ -10,6 +10,7 @@ from pathlib import Path
 from quire.compute.children import Children, Output
 from quire.compute.driver_config import DriverConfig
 from quire.compute.driver_folder import DriverFolder
+from quire.runner.users import write_for
 
 __all__ = ["ScriptFailed", "run_scripts"]
 
@@ -38,7 +39,7 @@ def run_scripts(
     for number, script in enumerate(config.init_scripts, start=1):
         name = f"{role}-{number}-{re.sub(r'[^A-Za-z0-9._-]', '_', script.name)}"
         path = folder.conf / name
-        folder.write_for_cluster(path, script.content, config.user)
+        write_for(config.user, path, script.content)
         logs = folder.script_logs
         output = Output(logs / f"{name}.stdout.log", logs / f"{name}.stderr.log")
         child = children.start(

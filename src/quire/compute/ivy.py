@@ -1,4 +1,4 @@
-"""Settings of Ivy, by which Spark gets libraries out of Maven repositories."""
+"""The settings of Ivy, which gets libraries out of Maven repositories."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ _USUAL_REPOSITORIES = (
 )
 
 
-def ivy_settings(repositories: Iterable[str], cache: Path, *, usual_too: bool = False) -> str:
-    """Where Ivy looks, in which order, and where it keeps what it got.
+def ivy_settings(repositories: Iterable[str], cache: Path) -> str:
+    """Ivy's settings: where to look, in which order, and where to keep what was got.
 
-    Without repositories the usual public ones; with some, only those, unless ``usual_too``.
+    Without repositories the usual public ones; with some, only those.
     """
     named = [(f"repository-{number}", url) for number, url in enumerate(repositories, start=1)]
-    if usual_too or not named:
-        named += _USUAL_REPOSITORIES
     resolvers = "".join(
         f'      <ibiblio name={quoteattr(name)} m2compatible="true" root={quoteattr(url)}/>\n'
-        for name, url in named
+        for name, url in named or _USUAL_REPOSITORIES
     )
     return f"""\
 <ivysettings>

@@ -5,6 +5,9 @@ Settings go into files and never onto a command line, which every user of the ma
 
 from __future__ import annotations
 
+import base64
+import hmac
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -13,7 +16,7 @@ from pathlib import Path
 from quire.compute.driver_config import DriverConfig
 from quire.compute.driver_folder import MARK_VARIABLE, DriverFolder
 from quire.compute.java import USER_VARIABLE
-from quire.runner.users import KernelUser
+from quire.runner.users import KernelUser, write_for
 
 __all__ = [
     "cluster_environment",
@@ -21,7 +24,9 @@ __all__ = [
     "driver_conf",
     "expand_environment",
     "known_user_name",
+    "page_token",
     "properties",
+    "spark_environment",
     "write_configuration",
 ]
 
@@ -30,6 +35,7 @@ LOOPBACK = "127.0.0.1"
 _MIB = 1024 * 1024
 _USER_NAME = "quire"  # of a user whom the machine's user database does not know
 _DAEMON_MEMORY = "256m"
+_PAGE_FILTER = "org.apache.spark.ui.JWSFilter"
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 
 # Variables a cluster's environment cannot change: they say where its parts find each other.
@@ -114,28 +120,40 @@ def expand_environment(base: Mapping[str, str], wanted: Mapping[str, str]) -> di
     return result
 
 
+def spark_environment(
+    java_home: str, spark_home: str, python: str, conf: Path, user: KernelUser | None
+) -> dict[str, str]:
+    """The variables by which a program of Spark finds its parts, whoever runs it."""
+    name = known_user_name(user)
+    own = {
+        "JAVA_HOME": java_home,
+        "SPARK_HOME": spark_home,
+        "SPARK_CONF_DIR": str(conf),
+        "SPARK_USER": name or _USER_NAME,
+        "PYSPARK_PYTHON": python,
+        "PYSPARK_DRIVER_PYTHON": python,
+    }
+    return own if name is not None else {**own, USER_VARIABLE: _USER_NAME}
+
+
 def cluster_environment(
     base: Mapping[str, str], config: DriverConfig, folder: DriverFolder
 ) -> dict[str, str]:
     """The variables of every process of a cluster. ``base``: what it may know of the server's."""
-    name = known_user_name(config.user)
     own = {
         **base,
+        **spark_environment(
+            config.java_home, config.spark_home, config.python, folder.conf, config.user
+        ),
         "HOME": str(folder.work),
         "TMPDIR": str(folder.temporary),
-        "JAVA_HOME": config.java_home,
-        "SPARK_HOME": config.spark_home,
-        "SPARK_CONF_DIR": str(folder.conf),
-        "SPARK_USER": name or _USER_NAME,
         "SPARK_DAEMON_MEMORY": _DAEMON_MEMORY,
-        "PYSPARK_PYTHON": config.python,
-        "PYSPARK_DRIVER_PYTHON": config.python,
         MARK_VARIABLE: str(folder.path),
     }
-    if name is None:
-        own[USER_VARIABLE] = _USER_NAME
     if config.master is None:
         own["SPARK_LOCAL_IP"] = LOOPBACK
+        if "spark.local.dir" not in config.spark_conf:
+            own["SPARK_LOCAL_DIRS"] = str(folder.temporary)
     return expand_environment(own, config.environment)
 
 
@@ -156,6 +174,8 @@ def driver_conf(
         "spark.driver.memory": memory,
         "spark.executor.memory": f"{config.executor_memory_bytes // _MIB}m",
         "spark.sql.warehouse.dir": config.warehouse_dir or str(folder.work / "warehouse"),
+        # Where Scala cells leave their classes, for executors to load.
+        "spark.repl.class.outputDir": str(folder.classes),
         # How long a cancelled Python function may go on.
         "spark.python.task.killTimeout": "500ms",
     }
@@ -164,7 +184,6 @@ def driver_conf(
         f"jdbc:derby:;databaseName={metastore};create=true"
     )
     if config.master is None:
-        conf["spark.local.dir"] = str(folder.temporary)
         # Without it, every user of the machine may talk to the driver's and executors' ports.
         conf["spark.authenticate"] = "true"
     if config.is_standalone:
@@ -211,19 +230,34 @@ def _standalone_conf(config: DriverConfig) -> dict[str, str]:
     }
 
 
-def daemon_conf(folder: DriverFolder, secret: str) -> dict[str, str]:
-    """The configuration of a standalone master and its workers."""
+def daemon_conf(secret: str) -> dict[str, str]:
+    """The configuration of a standalone master and its workers. ``secret``: hexadecimal digits."""
     return {
         "spark.authenticate": "true",
         "spark.authenticate.secret": secret,
-        "spark.local.dir": str(folder.temporary),
-        "spark.master.ui.killEnabled": "false",
-        "spark.ui.killEnabled": "false",
+        # Their pages show logs, and every user of the machine could read them.
+        "spark.master.rest.enabled": "false",  # a door without a lock
+        "spark.ui.filters": _PAGE_FILTER,
+        f"spark.{_PAGE_FILTER}.param.secretKey": base64.urlsafe_b64encode(
+            bytes.fromhex(secret)
+        ).decode(),
         "spark.worker.cleanup.enabled": "true",
         "spark.worker.timeout": "30",
         # A port that is taken is chosen anew by us, who have to know it.
         "spark.port.maxRetries": "0",
     }
+
+
+def page_token(secret: str) -> str:
+    """A bearer token for the pages of a master and its workers: JWS, HMAC with SHA-256."""
+    parts = [json.dumps(part).encode() for part in ({"alg": "HS256"}, {"sub": _USER_NAME})]
+    signed = b".".join(map(_base64, parts))
+    signature = hmac.digest(bytes.fromhex(secret), signed, "sha256")
+    return (signed + b"." + _base64(signature)).decode()
+
+
+def _base64(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
 
 
 def properties(conf: Mapping[str, str]) -> str:
@@ -241,24 +275,22 @@ def _escape(text: str, special: str = "") -> str:
 
 
 def write_configuration(
-    folder: DriverFolder, conf: Mapping[str, str], user: KernelUser | None, *, daemons: bool = False
+    place: Path, conf: Mapping[str, str], user: KernelUser | None, *, logs: Path | None = None
 ) -> None:
-    """Write the folder that ``SPARK_CONF_DIR`` names, for the driver or for master and workers.
+    """Write what is in a folder that ``SPARK_CONF_DIR`` names, for a user alone to read.
 
-    A driver logs to a file, the others to their standard error. Other files of the configuration
-    that the server's user has are linked, and its defaults come before those written here.
+    ``logs`` is the folder to log to; None: to standard error. Other files of the configuration that
+    the server's user has are linked, and its defaults come before those written here.
     """
-    place = folder.daemon_conf if daemons else folder.conf
-    log = _LOG_CONSOLE if daemons else _LOG_FILE.format(folder=folder.jvm_logs)
+    log = _LOG_CONSOLE if logs is None else _LOG_FILE.format(folder=logs)
     base = ""
     for path in _inherited_configuration():
         if path.name == "spark-defaults.conf":
             base = path.read_text() + "\n"
         elif not path.name.startswith("log4j2") and not (place / path.name).is_symlink():
             (place / path.name).symlink_to(path)
-    folder.write_for_cluster(place / "log4j2.properties", (log + _LOG_QUIET).encode(), user)
-    defaults = (base + properties(conf)).encode()
-    folder.write_for_cluster(place / "spark-defaults.conf", defaults, user)
+    write_for(user, place / "log4j2.properties", (log + _LOG_QUIET).encode())
+    write_for(user, place / "spark-defaults.conf", (base + properties(conf)).encode())
 
 
 def _inherited_configuration() -> list[Path]:

@@ -20,6 +20,7 @@ from typing import Any
 from quire.compute.children import Child, Children, Output
 from quire.compute.driver_config import DriverConfig, WorkerStatus
 from quire.compute.driver_folder import DriverFolder
+from quire.compute.spark_conf import page_token
 
 __all__ = ["MasterNotStarted", "Standalone"]
 
@@ -56,14 +57,19 @@ class Standalone:
         folder: DriverFolder,
         config: DriverConfig,
         environment: Mapping[str, str],
+        secret: str,
         *,
         prepare_worker: Callable[[int], None],
     ) -> None:
-        """``prepare_worker`` is called before a worker first starts, with its number."""
+        """``secret``: what the parts of the cluster know each other by.
+
+        ``prepare_worker`` is called before a worker first starts, with its number.
+        """
         self._children = children
         self._folder = folder
         self._config = config
         self._environment = {**environment, "SPARK_CONF_DIR": str(folder.daemon_conf)}
+        self._headers = {"Authorization": f"Bearer {page_token(secret)}"}
         self._prepare = prepare_worker
         self._changing = threading.Lock()  # one change of the workers at a time
         self._workers: dict[int, _Worker] = {}
@@ -260,7 +266,7 @@ class Standalone:
     def _ask_master(self) -> dict[str, Any] | None:
         connection = http.client.HTTPConnection(_HOST, self._web_port, timeout=_ANSWER_SECONDS)
         try:
-            connection.request("GET", "/json/")
+            connection.request("GET", "/json/", headers=self._headers)
             answer: dict[str, Any] = json.loads(connection.getresponse().read())
         except (OSError, ValueError, http.client.HTTPException):
             return None  # not up yet, or gone

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quire.compute.maven import ivy_settings
+from quire.compute.ivy import ivy_settings
 from quire.compute.spark_conf import (
     LOOPBACK,
     expand_environment,
@@ -85,6 +85,7 @@ def build_submission(config: SubmitConfig, base: Mapping[str, str]) -> Submissio
     }
     if _is_here(config.master):
         environment["SPARK_LOCAL_IP"] = LOOPBACK
+        environment["SPARK_LOCAL_DIRS"] = str(temporary)
     if _SECRET in config.conf:
         # Holds also for a program that names a configuration of its own.
         environment["_SPARK_AUTH_SECRET"] = config.conf[_SECRET]
@@ -109,7 +110,6 @@ def _conf(config: SubmitConfig, conf_dir: Path, temporary: Path) -> dict[str, st
     if _is_here(config.master):
         conf |= {
             "spark.authenticate": "true",
-            "spark.local.dir": str(temporary),
             "spark.driver.host": LOOPBACK,
             "spark.driver.bindAddress": LOOPBACK,
         }

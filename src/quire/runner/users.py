@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["KernelUser", "become_user"]
+__all__ = ["KernelUser", "become_user", "write_for"]
 
 
 @dataclass(frozen=True)
@@ -28,3 +29,15 @@ def become_user(user: KernelUser) -> None:
     os.setgroups([user.gid])
     os.setresgid(user.gid, user.gid, user.gid)
     os.setresuid(user.uid, user.uid, user.uid)
+
+
+def write_for(user: KernelUser | None, path: Path, content: bytes) -> None:
+    """Write a file that a user alone can read; None: the one who writes. Raises OSError.
+
+    The folder must be one that the user cannot change, or nothing of the user may run yet.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(content)
+        if user is not None:
+            os.fchown(file.fileno(), user.uid, user.gid)
