@@ -246,6 +246,8 @@ class Server:
             principals=self.principals,
             tokens=self.tokens,
             destinations=self.destinations,
+            clusters=self.clusters,
+            cluster_uses=self.cluster_uses,
             settings=self.settings,
             clock=self.clock,
         )

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from quire.clock import ManualClock
@@ -11,5 +9,5 @@ from tests.compute.parts import ClusterParts
 
 
 @pytest.fixture
-def parts(database: Database, blobs: BlobStore, clock: ManualClock, tmp_path: Path) -> ClusterParts:
-    return ClusterParts(database, blobs, clock, tmp_path / "spark")
+def parts(database: Database, blobs: BlobStore, clock: ManualClock) -> ClusterParts:
+    return ClusterParts(database, blobs, clock)

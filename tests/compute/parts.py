@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -57,6 +58,7 @@ class ScriptedDriver:
         self.killed = False
         self.removed = False
         self.stubborn = False  # does not go when asked to
+        self.log = b""
 
     def alive(self) -> bool:
         return self.present.phase is not DriverPhase.GONE
@@ -93,7 +95,9 @@ class ScriptedDriver:
         return ["driver/stdout", "driver/rolled-over"]
 
     def open_log(self, name: str) -> BinaryIO:
-        return open(self.folder / name.removeprefix("driver/"), "rb")
+        if name != "driver/stdout":
+            raise FileNotFoundError(name)
+        return io.BytesIO(self.log)
 
     def remove(self) -> None:
         self.removed = True
@@ -113,8 +117,8 @@ class ScriptedDriver:
 class ScriptedLauncher:
     """Starts drivers that exist in memory only; survives the manager, as processes would."""
 
-    def __init__(self, root: Path, host: str = "here") -> None:
-        self.root = root
+    def __init__(self, host: str = "here") -> None:
+        self.root = Path("/drivers") / host
         self.host = host
         self.drivers: dict[Path, ScriptedDriver] = {}
         self.refusal: Exception | None = None
@@ -131,9 +135,8 @@ class ScriptedLauncher:
         if self.refusal is not None:
             raise self.refusal
         folder = self.folder(plan.cluster, plan.generation)
-        folder.mkdir(parents=True)
-        (folder / "stdout").write_text(f"driver {plan.generation}\n")
         driver = ScriptedDriver(folder, 1000 + len(self.drivers), plan)
+        driver.log = f"driver {plan.generation}\n".encode()
         self.drivers[folder] = driver
         return driver
 
@@ -193,13 +196,13 @@ class ClusterParts(Parts):
     """An engine and its clusters."""
 
     def __init__(
-        self, database: Database, blobs: BlobStore, clock: ManualClock, root: Path, **settings: Any
+        self, database: Database, blobs: BlobStore, clock: ManualClock, **settings: Any
     ) -> None:
         super().__init__(database, blobs, clock, **{"cluster_memory_bytes": 16 * GIB, **settings})
         self.files = ScriptedFiles()
         self.scripts: dict[str, bytes] = {}
         self.packages = ScriptedPackages()
-        self.launcher = ScriptedLauncher(root)
+        self.launcher = ScriptedLauncher()
         self.wakes = 0
         self.clusters = Clusters(database, clock, self.settings, wake=self._wake_manager)
         self.restart_server()

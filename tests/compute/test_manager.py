@@ -317,7 +317,7 @@ def test_logs_are_delivered_now_and_then_and_at_the_end(parts: ClusterParts) -> 
     parts.clock.advance(301)
     parts.manager.round()
     assert parts.files.held == {place: b"driver 1\n"}
-    (driver.folder / "stdout").write_text("the end\n")
+    driver.log = b"the end\n"
     parts.clusters.terminate(parts.user, cluster.id)
     parts.manager.round()
     assert parts.files.held == {place: b"the end\n"}
@@ -345,7 +345,7 @@ def test_drivers_that_died_with_the_server_are_replaced(parts: ClusterParts) -> 
     parts.bring_up(cluster)
     attempt_id = parts.run(compute=Compute(cluster_id=cluster.id))
     parts.ask(attempt_id)
-    parts.restart_server(ScriptedLauncher(parts.launcher.root / "new"))
+    parts.restart_server(ScriptedLauncher())
     parts.manager.round()
     assert parts.state(cluster) is _S.RESTARTING
     assert parts.ask(attempt_id).cause == "driver_lost"
@@ -396,7 +396,7 @@ def test_clusters_belong_to_their_host_until_it_is_lost(parts: ClusterParts) -> 
     cluster = parts.create(workers=1)
     parts.bring_up(cluster)
     parts.create(workers=1)
-    parts.restart_server(ScriptedLauncher(parts.launcher.root, host="there"))
+    parts.restart_server(ScriptedLauncher(host="there"))
     parts.manager.round()
     assert parts.state(cluster) is _S.RUNNING
     parts.clock.advance(130)

@@ -42,9 +42,8 @@ def test_without_spark_a_job_cluster_is_ready_at_once(parts: ClusterParts) -> No
     ended = parts.get(cluster)
     assert (ended.state, ended.cause) == (_S.TERMINATED, ClusterCause.JOB_FINISHED)
     assert parts.uses.is_down(attempt_id)
-    found = parts.uses.find(attempt_id)
-    assert found is not None
-    assert found[1].id == cluster.id
+    found = parts.uses.find([attempt_id])[attempt_id]
+    assert (found.cluster, found.use.generation) == (ended, None)
 
 
 def test_spark_is_there_when_it_is_asked_for(parts: ClusterParts) -> None:
@@ -133,7 +132,7 @@ def test_each_host_has_a_shared_cluster_of_its_own(parts: ClusterParts) -> None:
     shared = parts.ask(first, spark=True).cluster
     assert shared is not None
     parts.bring_up(shared)
-    parts.restart_server(ScriptedLauncher(parts.launcher.root, host="there"))
+    parts.restart_server(ScriptedLauncher(host="there"))
     other = parts.ask(parts.run(), spark=True).cluster
     assert other is not None
     assert other.id != shared.id

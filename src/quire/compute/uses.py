@@ -7,7 +7,7 @@ what changes is written. What an attempt had of a cluster stays known after it g
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol
@@ -39,7 +39,16 @@ from quire.store import clusters as cluster_rows
 from quire.store.database import Database
 from quire.store.locks import lock_shared_cluster
 
-__all__ = ["Answer", "ClusterUses", "Drivers", "Packages", "Prepared", "UseRequest", "UseState"]
+__all__ = [
+    "Answer",
+    "ClusterUses",
+    "Drivers",
+    "Packages",
+    "Prepared",
+    "UseRequest",
+    "UseState",
+    "UsedCluster",
+]
 
 SHARED_NAME = "Shared"
 
@@ -111,6 +120,14 @@ class UseRequest:
     def group(self) -> str:
         """Names its Spark jobs and its door to the driver."""
         return f"session-{self.session}" if self.session else f"attempt-{self.attempt_id}"
+
+
+@dataclass(frozen=True)
+class UsedCluster:
+    """What an attempt has or had of a cluster, and the cluster as it is now."""
+
+    use: ClusterUse
+    cluster: Cluster
 
 
 @dataclass(frozen=True)
@@ -220,12 +237,15 @@ class ClusterUses:
             cluster = cluster_rows.get_of_attempt(connection, attempt_id)
         return cluster is None or cluster.state not in ACTIVE
 
-    def find(self, attempt_id: AttemptId) -> tuple[ClusterUse, Cluster] | None:
-        """What an attempt has or had, and of which cluster; for showing it."""
+    def find(self, attempt_ids: Collection[AttemptId]) -> dict[AttemptId, UsedCluster]:
+        """What attempts have or had, and of which clusters; for showing it."""
+        if not attempt_ids:
+            return {}
         with self._database.read() as connection:
-            use = cluster_rows.find_use(connection, attempt_id)
-            cluster = cluster_rows.get_cluster(connection, use.cluster_id) if use else None
-        return (use, cluster) if use is not None and cluster is not None else None
+            return {
+                use.attempt_id: UsedCluster(use, cluster)
+                for use, cluster in cluster_rows.find_uses(connection, attempt_ids)
+            }
 
     # -- attaching --------------------------------------------------------------------------
 

@@ -34,6 +34,8 @@ from quire.identity.scopes import Level, require_scope
 from quire.settings import Settings
 
 if TYPE_CHECKING:
+    from quire.compute.clusters import Clusters
+    from quire.compute.uses import ClusterUses
     from quire.engine.artifacts import Artifacts
     from quire.engine.jobs import Jobs
     from quire.engine.results import Results
@@ -80,6 +82,8 @@ class Services:
     principals: Principals
     tokens: Tokens
     destinations: Destinations
+    clusters: Clusters
+    cluster_uses: ClusterUses
     settings: Settings
     clock: Clock
 

@@ -43,6 +43,7 @@ __all__ = [
     "find_by_token",
     "find_right",
     "find_use",
+    "find_uses",
     "get_cluster",
     "get_of_attempt",
     "get_shared",
@@ -412,6 +413,18 @@ def find_use(connection: Connection, attempt_id: AttemptId) -> ClusterUse | None
         select(cluster_uses).where(cluster_uses.c.attempt_id == attempt_id)
     ).one_or_none()
     return _use(row) if row is not None else None
+
+
+def find_uses(
+    connection: Connection, attempt_ids: Collection[AttemptId]
+) -> list[tuple[ClusterUse, Cluster]]:
+    """What attempts have, or had, and the clusters as they are."""
+    query = select(cluster_uses).where(cluster_uses.c.attempt_id.in_(attempt_ids))
+    uses = [_use(row) for row in connection.execute(query)]
+    wanted = {use.cluster_id for use in uses}
+    rows = connection.execute(_CLUSTERS.where(clusters.c.id.in_(wanted))) if wanted else ()
+    known = {row.id: _cluster(row) for row in rows}
+    return [(use, known[use.cluster_id]) for use in uses if use.cluster_id in known]
 
 
 def update_use(connection: Connection, attempt_id: AttemptId, changes: Mapping[str, Any]) -> None:

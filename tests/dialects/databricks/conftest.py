@@ -23,7 +23,7 @@ from quire.store.tables import destinations, jobs, nodes, runs
 from quire.workspace.attachments import Attachments
 from quire.workspace.publications import Publications
 from quire.workspace.tree import Workspace
-from tests.engine.parts import Parts
+from tests.compute.parts import ClusterParts
 
 CLUSTER = {"spark_version": "15.4.x-scala2.12", "num_workers": 0}
 
@@ -32,7 +32,7 @@ class Door:
     """A client of the dialect, and what lies behind it."""
 
     def __init__(self, database: Database, blobs: BlobStore, clock: ManualClock) -> None:
-        self.parts = Parts(database, blobs, clock, workspace_id="77")
+        self.parts = ClusterParts(database, blobs, clock, workspace_id="77")
         self.clock = clock
         self.tokens = Tokens(database, clock)
         self.workspace = Workspace(database, blobs, clock)
@@ -49,6 +49,8 @@ class Door:
             principals=self.parts.principals,
             tokens=self.tokens,
             destinations=self.destinations,
+            clusters=self.parts.clusters,
+            cluster_uses=self.parts.uses,
             settings=self.parts.settings,
             clock=clock,
         )

@@ -32,7 +32,7 @@ from quire.workspace.formats.document import code_cell, new_notebook
 from quire.workspace.models import Node
 from quire.workspace.publications import Publications
 from quire.workspace.tree import Workspace
-from tests.engine.parts import Parts
+from tests.compute.parts import ClusterParts
 
 PATH = "/Users/ann/Umsätze 2026"
 
@@ -44,7 +44,7 @@ class Door:
     """
 
     def __init__(self, database: Database, blobs: BlobStore, clock: ManualClock) -> None:
-        self.parts = Parts(database, blobs, clock)
+        self.parts = ClusterParts(database, blobs, clock)
         self.clock = clock
         self.tokens = Tokens(database, clock)
         self.workspace = Workspace(database, blobs, clock)
@@ -81,6 +81,8 @@ class Door:
             principals=self.parts.principals,
             tokens=self.tokens,
             destinations=Destinations(database, clock),
+            clusters=self.parts.clusters,
+            cluster_uses=self.parts.uses,
             settings=self.parts.settings,
             clock=clock,
         )

@@ -69,6 +69,8 @@ def describe_error(error: Exception) -> ErrorForm:
         if error.field == "content":
             return ErrorForm(400, "MAX_NOTEBOOK_SIZE_EXCEEDED", error.message)
         return ErrorForm(400, "INVALID_PARAMETER_VALUE", error.message)
+    if isinstance(error, errors.NotFound) and error.kind == "cluster":
+        return ErrorForm(400, "INVALID_PARAMETER_VALUE", error.message)
     if isinstance(error, errors.NotFound) and error.kind in {"job", "run"}:
         # Jobs 2.0 and 2.1 answer 400 here, with a text the SDK looks for.
         return ErrorForm(

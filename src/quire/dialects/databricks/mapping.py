@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from quire.compute.uses import UsedCluster
 from quire.dialects.databricks import wire
+from quire.dialects.databricks.mapping_clusters import cluster_instance, compute_of, notices_of
 from quire.dialects.databricks.mapping_tasks import described_task, meant_for, task_of
 from quire.dialects.databricks.states import describe_state
 from quire.dialects.databricks.times import milliseconds, moment
@@ -90,24 +92,6 @@ _OBJECT_TYPES = {
     NodeKind.FILE: "FILE",
 }
 _LANGUAGES = {"python": "PYTHON", "sql": "SQL", "scala": "SCALA", "r": "R"}
-
-# Fields of new_cluster that change nothing for a notebook on this machine. Those that are only a
-# label or a hint about somebody else's machines (tags, attributes of a cloud) are not worth a word.
-_WITHOUT_EFFECT = (
-    "num_workers",
-    "autoscale",
-    "node_type_id",
-    "driver_node_type_id",
-    "spark_conf",
-    "init_scripts",
-    "cluster_log_conf",
-    "instance_pool_id",
-    "driver_instance_pool_id",
-    "policy_id",
-    "runtime_engine",
-    "ssh_public_keys",
-    "enable_local_disk_encryption",
-)
 
 
 # -- settings to definitions ----------------------------------------------------------------------
@@ -197,7 +181,8 @@ def _definition(
         overlap=Overlap.QUEUE if queue else Overlap.SKIP,
         notifications=_notifications(settings),
         environment=dict(cluster.spark_env_vars or {}) if cluster is not None else {},
-        notices=_notices(settings),
+        compute=compute_of(settings.existing_cluster_id, cluster, settings.libraries),
+        notices=tuple(notices_of(cluster)) if cluster is not None else (),
         vendor={DIALECT: {"settings": stored}},
     )
 
@@ -259,26 +244,6 @@ def _notifications(settings: wire.JobSettings | wire.SubmitRun) -> NotificationP
     )
 
 
-def _notices(settings: wire.JobSettings | wire.SubmitRun) -> tuple[str, ...]:
-    notices = []
-    if settings.existing_cluster_id is not None:
-        notices.append(f"Runs on local compute, not on cluster {settings.existing_cluster_id}.")
-    cluster = settings.new_cluster
-    if cluster is not None:
-        ignored = [name for name in _WITHOUT_EFFECT if getattr(cluster, name)]
-        if ignored:
-            names = ", ".join(f"new_cluster.{name}" for name in ignored)
-            notices.append(f"Local compute does not honour {names}.")
-    kinds = dict.fromkeys(
-        next(iter(each.model_fields_set))
-        for each in settings.libraries or ()
-        if settings.spark_jar_task is None or not (each.jar or each.maven)
-    )
-    if kinds:
-        notices.append(f"Local compute does not install libraries ({', '.join(kinds)}).")
-    return tuple(notices)
-
-
 # -- jobs and runs to the wire --------------------------------------------------------------------
 
 
@@ -293,10 +258,11 @@ def describe_job(job: Job) -> dict[str, Any]:
     return described
 
 
-def describe_run(view: RunView, root: str) -> dict[str, Any]:
+def describe_run(view: RunView, root: str, part: UsedCluster | None = None) -> dict[str, Any]:
     """The Run object of contract 2.5; ``root`` is the server's URL, for the link to the run's page.
 
-    To this vendor each attempt is a run of its own, linked to the first by its id.
+    To this vendor each attempt is a run of its own, linked to the first by its id. ``part`` is
+    what it has or had of a cluster.
     """
     run, attempt = view.run, view.attempt
     definition = run.definition
@@ -313,7 +279,7 @@ def describe_run(view: RunView, root: str) -> dict[str, Any]:
             attempt.cause,
             attempt.message,
             overlap=definition.overlap,
-            notices=definition.notices,
+            notices=(*definition.notices, *(part.use.notices if part is not None else ())),
         ),
         "task": {name: settings[name] for name in wire.TASK_FIELDS if name in settings},
         "cluster_spec": {
@@ -332,8 +298,12 @@ def describe_run(view: RunView, root: str) -> dict[str, Any]:
     }
     if run.creator_name is not None:
         described["creator_user_name"] = run.creator_name
+    instance = cluster_instance(part) if part is not None else {}
     if "existing_cluster_id" in settings:
-        described["cluster_instance"] = {"cluster_id": settings["existing_cluster_id"]}
+        # Also when there is no such cluster and a shared one took its place: clients know it so.
+        instance["cluster_id"] = settings["existing_cluster_id"]
+    if instance:
+        described["cluster_instance"] = instance
     if run.trigger is Trigger.SCHEDULE and "schedule" in settings:
         described["schedule"] = settings["schedule"]
     overriding = _overriding_parameters(run)
@@ -347,10 +317,12 @@ def has_logs(view: RunView) -> bool:
     return view.run.definition.task.kind in _LOGGING
 
 
-def describe_output(view: RunView, root: str, log: str = "") -> dict[str, Any]:
+def describe_output(
+    view: RunView, root: str, log: str = "", part: UsedCluster | None = None
+) -> dict[str, Any]:
     """The answer of get-output (contract 2.8). ``log``: what a run with logs printed."""
     attempt = view.attempt
-    described: dict[str, Any] = {"metadata": describe_run(view, root)}
+    described: dict[str, Any] = {"metadata": describe_run(view, root, part)}
     if attempt.active:
         described["error"] = f"Run {attempt.id} has not finished; its output is not available yet."
         return described

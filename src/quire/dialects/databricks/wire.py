@@ -58,6 +58,7 @@ __all__ = [
     "TokenId",
     "UpdateJob",
     "Work",
+    "check_cluster",
     "check_cluster_rule",
     "check_settings",
     "drop_nulls",
@@ -754,7 +755,7 @@ def check_settings(settings: Work, *, inside: str = "") -> None:
     check_cluster_rule(settings, kind, prefix)
     check_task(settings, prefix)
     if settings.new_cluster is not None:
-        _check_cluster(settings.new_cluster, f"{prefix}new_cluster")
+        check_cluster(settings.new_cluster, f"{prefix}new_cluster.")
     for index, entry in enumerate(settings.access_control_list or ()):
         named = entry.model_fields_set & {"user_name", "group_name", "service_principal_name"}
         if len(named) != 1:
@@ -821,30 +822,31 @@ def merge_settings(
     return merged
 
 
-def _check_cluster(cluster: NewCluster, path: str) -> None:
+def check_cluster(cluster: NewCluster, prefix: str) -> None:
+    """The rules of contract 2.9 that need more than one field. Raises InvalidValue, Unsupported."""
     if cluster.autoscale is not None:
         if cluster.num_workers is not None:
-            raise InvalidValue(f"{path}.autoscale", "may not be given together with num_workers.")
+            raise InvalidValue(f"{prefix}autoscale", "may not be given together with num_workers.")
         if cluster.autoscale.max_workers <= cluster.autoscale.min_workers:
             raise InvalidValue(
-                f"{path}.autoscale.max_workers", "has to be greater than min_workers."
+                f"{prefix}autoscale.max_workers", "has to be greater than min_workers."
             )
     if cluster.docker_image is not None:
         raise Unsupported(
-            f"This server does not run container images ({path}.docker_image).",
-            field=f"{path}.docker_image",
+            f"This server does not run container images ({prefix}docker_image).",
+            field=f"{prefix}docker_image",
         )
     for index, script in enumerate(cluster.init_scripts or ()):
         for kind in _CLOUD_SCRIPTS:
             if getattr(script, kind) is not None:
                 raise Unsupported(
                     f"This server cannot read init scripts from {kind} "
-                    f"({path}.init_scripts[{index}].{kind}).",
-                    field=f"{path}.init_scripts[{index}].{kind}",
+                    f"({prefix}init_scripts[{index}].{kind}).",
+                    field=f"{prefix}init_scripts[{index}].{kind}",
                 )
     for name, value in (cluster.spark_env_vars or {}).items():
         if "{{secrets/" in value:
-            where = f"{path}.spark_env_vars.{name}"
+            where = f"{prefix}spark_env_vars.{name}"
             raise Unsupported(
                 f"This server does not resolve secrets in variables ({where}).", field=where
             )

@@ -115,13 +115,10 @@ class TestCreateAndRead:
             NotificationEvent.JOB_DELETED: [(mail, "a@b.c"), (mail, "d@e.f")],
         }
 
-    def test_what_local_compute_cannot_do_is_noted(self, door: Door) -> None:
+    def test_what_clusters_cannot_do_is_noted(self, door: Door) -> None:
         job_id = door.post("/jobs/create", NIGHTLY)["job_id"]
         notices = door.parts.jobs.get(door.parts.admin, JobId(job_id)).definition.notices
-        assert notices == (
-            "Local compute does not honour new_cluster.num_workers, new_cluster.node_type_id.",
-            "Local compute does not install libraries (jar, maven).",
-        )
+        assert notices == ("Clusters of this server do not honour node_type_id.",)
 
     @pytest.mark.parametrize("job_id", [12345, -1, 2**62])
     def test_missing_job(self, door: Door, job_id: int) -> None:

@@ -17,10 +17,14 @@ def run_of(door: Door, run_id: int) -> dict[str, Any]:
 
 class TestGet:
     def test_a_submitted_run_from_beginning_to_end(self, door: Door) -> None:
-        run_id = door.submit(run_name="my notebook", libraries=[{"jar": "dbfs:/a.jar"}])
+        run_id = door.submit(
+            run_name="my notebook",
+            new_cluster={**CLUSTER, "policy_id": "p"},
+            libraries=[{"jar": "dbfs:/a.jar"}],
+        )
         created = 1772366400000
         run = run_of(door, run_id)
-        notice = "Local compute does not install libraries (jar)."
+        notice = "Clusters of this server do not honour policy_id."
         assert run == {
             "job_id": run["job_id"],
             "run_id": run_id,
@@ -34,7 +38,10 @@ class TestGet:
                 "user_cancelled_or_timedout": False,
             },
             "task": {"notebook_task": {"notebook_path": "/Shared/n"}},
-            "cluster_spec": {"new_cluster": CLUSTER, "libraries": [{"jar": "dbfs:/a.jar"}]},
+            "cluster_spec": {
+                "new_cluster": {**CLUSTER, "policy_id": "p"},
+                "libraries": [{"jar": "dbfs:/a.jar"}],
+            },
             "start_time": created,
             "setup_duration": 0,
             "execution_duration": 0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from quire.compute.uses import UsedCluster
 from quire.dialects.base import Call, Endpoint, Services
 from quire.dialects.databricks import mapping, wire
 from quire.dialects.databricks.routes.jobs import (
@@ -13,7 +14,7 @@ from quire.dialects.databricks.routes.jobs import (
     token_of_deleted_run,
 )
 from quire.engine.models import NotebookTask, RunKind, RunRequest
-from quire.engine.runs import RunFilter
+from quire.engine.runs import RunFilter, RunView
 from quire.errors import InvalidValue
 from quire.ids import AttemptId, JobId
 from quire.render.page import render_html
@@ -27,6 +28,11 @@ _MOST_RUNS = 999
 def endpoints(services: Services) -> list[Endpoint]:
     """The operations of this file."""
     runs = services.runs
+
+    def used(view: RunView) -> UsedCluster | None:
+        if view.run.definition.compute is None:
+            return None
+        return services.cluster_uses.find([view.attempt.id]).get(view.attempt.id)
 
     def submit(call: Call, body: wire.SubmitRun) -> dict[str, Any]:
         wire.check_settings(body)
@@ -52,20 +58,25 @@ def endpoints(services: Services) -> list[Endpoint]:
         )
         limit = query.limit or _MOST_RUNS
         views, more = runs.list(call.principal, which, query.offset, limit)
+        parts = services.cluster_uses.find(
+            [view.attempt.id for view in views if view.run.definition.compute is not None]
+        )
         return {
-            "runs": [mapping.describe_run(view, call.root) for view in views],
+            "runs": [
+                mapping.describe_run(view, call.root, parts.get(view.attempt.id)) for view in views
+            ],
             "has_more": more,
         }
 
     def show(call: Call, query: wire.RunId) -> dict[str, Any]:
         view = runs.get(call.principal, AttemptId(query.run_id))
-        return mapping.describe_run(view, call.root)
+        return mapping.describe_run(view, call.root, used(view))
 
     def show_output(call: Call, query: wire.RunId) -> dict[str, Any]:
         view = runs.get(call.principal, AttemptId(query.run_id))
         wanted = mapping.has_logs(view) and not view.attempt.active
         log = services.results.log(view) if wanted else ""
-        return mapping.describe_output(view, call.root, log)
+        return mapping.describe_output(view, call.root, log, used(view))
 
     def export(call: Call, query: wire.ExportRun) -> dict[str, Any]:
         view = runs.get(call.principal, AttemptId(query.run_id))
