@@ -8,7 +8,11 @@ import pytest
 from quire.cli.common import open_stored, settings_of
 from quire.clock import SystemClock
 from quire.errors import InvalidCredential
+from quire.identity.principals import Principals
 from quire.identity.tokens import Tokens
+from quire.store.blobs import BlobStore
+from quire.workspace.formats.document import code_cell, new_notebook
+from quire.workspace.tree import Workspace
 from tests.cli.conftest import Quire
 
 
@@ -59,3 +63,38 @@ def test_says_what_is_wrong(quire: Quire, arguments: list[str], code: int, said:
     result = quire(*arguments)
     assert (result.exit_code, result.stdout) == (code, "")
     assert said in result.stderr
+
+
+def test_scopes(quire: Quire, data_dir: Path) -> None:
+    quire("user", "create", "ann")
+    with open_stored(settings_of(data_dir, None)) as database:
+        clock = SystemClock()
+        ann = Principals(database, clock).get_by_name("ann")
+        blobs = BlobStore.open("", data_dir / "blobs")
+        workspace = Workspace(database, blobs, clock)
+        workspace.ensure_roots()
+        notebook = new_notebook("python", "plain", [code_cell("1")])
+        node = workspace.import_notebook(ann, "/Users/ann/n", notebook, make_parents=True)
+
+        def scopes(*options: str) -> frozenset[str] | None:
+            result = quire("token", "create", "--user", "ann", *options)
+            assert result.exit_code == 0, result.stderr
+            return Tokens(database, clock).authenticate(result.stdout.strip()).scopes
+
+        assert scopes() is None
+        assert scopes("--scope", "workspace:read", "--scope", "basic") == {
+            "workspace:read",
+            "basic",
+        }
+        bound = f"notebook:full:{node.uid.hex}"
+        assert scopes("--notebook", "/Users/ann/n") == {bound}
+        read = scopes("--scope", "notebook:read", "--notebook", "/Users/ann/n")
+        assert read == {f"notebook:read:{node.uid.hex}"}
+    assert quire("token", "list").stdout.splitlines()[2].split()[-2] == "basic,workspace:read"
+    for options in (
+        ("--scope", "everything"),
+        ("--scope", "user", "--notebook", "/Users/ann/n"),
+        ("--notebook", "/Users/ann/m"),
+        ("--notebook", "/Users/ann"),
+    ):
+        assert quire("token", "create", "--user", "ann", *options).exit_code != 0

@@ -41,6 +41,8 @@ def test_refuses_an_empty_name() -> None:
         ".",
         "..",
         "Default",  # a namespace
+        "server",  # stands for what nobody owns
+        "U-" + "0a" * 10,  # what url_name makes of names that no path can hold
     ],
 )
 def test_refuses_other_names(name: str) -> None:

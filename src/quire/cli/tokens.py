@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +17,9 @@ from quire.cli.common import (
     settings_of,
     shown_time,
 )
+
+if TYPE_CHECKING:
+    from quire.store.database import Database
 
 __all__ = ["app"]
 
@@ -29,6 +34,18 @@ def create(
         typer.Option(help="Lifetime such as 90s, 30m, 12h, 30d or 2w; without it: no end."),
     ] = None,
     comment: Annotated[str, typer.Option(help="What the token is for.")] = "",
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What the token may be used for: admin, user, workspace, notebook-in-workspace, "
+            "notebook or basic, the wider covering the narrower, at times with :create or :read, "
+            "such as workspace:read. May be given again. Without it: all its user may do."
+        ),
+    ] = None,
+    notebook: Annotated[
+        str | None,
+        typer.Option(help="Path of the one notebook the token is good for. Scope: notebook."),
+    ] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:
@@ -42,11 +59,35 @@ def create(
         clock = SystemClock()
         principal = Principals(database, clock).get_by_name(user)
         text, info = Tokens(database, clock).create(
-            principal.id, comment=comment, lifetime_seconds=lifetime
+            principal.id,
+            comment=comment,
+            lifetime_seconds=lifetime,
+            scopes=_scopes(database, scope, notebook),
         )
     end = shown_time(info.expires_at, "never")
     typer.echo(f"Token {info.id} of {info.principal_name}, expires: {end}", err=True)
     typer.echo(text)
+
+
+def _scopes(
+    database: Database, given: Sequence[str] | None, notebook: str | None
+) -> list[str] | None:
+    """The scopes as they are stored; None: no bounds. Raises InvalidValue, NotFound."""
+    from quire.errors import NotFound
+    from quire.identity.scopes import Scope
+    from quire.store import nodes
+    from quire.workspace.addressing import check_path
+    from quire.workspace.models import NodeKind
+
+    if notebook is None:
+        return list(given) if given else None
+    path = check_path(notebook, "notebook")
+    with database.read() as connection:
+        node = nodes.find_by_path(connection, path)
+    if node is None or node.kind is not NodeKind.NOTEBOOK:
+        raise NotFound("notebook", path)
+    read = [Scope.parse(text) for text in given or ["notebook"]]
+    return [str(replace(scope, notebook=node.uid)) for scope in read]
 
 
 @app.command("revoke")
@@ -82,13 +123,14 @@ def list_tokens(
         owner = None if user is None else Principals(database, clock).get_by_name(user).id
         found = Tokens(database, clock).list(owner)
     print_table(
-        ["ID", "USER", "CREATED", "EXPIRES", "COMMENT"],
+        ["ID", "USER", "CREATED", "EXPIRES", "SCOPES", "COMMENT"],
         (
             (
                 each.id,
                 each.principal_name,
                 shown_time(each.created_at),
                 shown_time(each.expires_at, "never"),
+                "all" if each.scopes is None else ",".join(sorted(each.scopes)),
                 each.comment or "-",
             )
             for each in found

@@ -11,9 +11,11 @@ from quire.errors import InvalidValue, MissingField
 __all__ = ["check_name", "is_storable", "name_key", "url_name"]
 
 _LONGEST = 255
-_RESERVED = frozenset({".", "..", "default"})  # "default" is a namespace other clients assume
+# "default" is a namespace other clients assume, "server" what url_name says of what nobody owns.
+_RESERVED = frozenset({".", "..", "default", "server"})
 _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HASH_DIGITS = 20
+_HASHED = re.compile(rf"u-[0-9a-f]{{{_HASH_DIGITS}}}")
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -34,7 +36,7 @@ def check_name(text: str, field: str = "name") -> str:
         raise InvalidValue(field, f"{name!r} contains a control character.")
     if name != name.strip():
         raise InvalidValue(field, f"{name!r} begins or ends with a blank.")
-    if name_key(name) in _RESERVED:
+    if name_key(name) in _RESERVED or _HASHED.fullmatch(name_key(name)):
         raise InvalidValue(field, f"{name!r} is reserved.")
     return name
 
