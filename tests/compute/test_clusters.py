@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from quire.compute.memory import heap_size
 from quire.compute.models import (
     AutoScale,
     ClusterCause,
@@ -83,6 +84,11 @@ def test_a_token_makes_one_cluster(parts: ClusterParts) -> None:
         (ClusterSpec(master="http://x"), "master", "spark://, yarn, k8s://, sc://"),
         (ClusterSpec(master="spark://"), "master", "Allowed values"),
         (ClusterSpec(driver_memory_bytes=1), "driver_memory_bytes", "268435456"),
+        (
+            ClusterSpec(spark_conf={"spark.driver.memory": "lots"}),
+            "spark_conf.spark.driver.memory",
+            "512m",
+        ),
         (ClusterSpec(executor_cores=0), "executor_cores", "1 or more"),
         (ClusterSpec(environment={"A-B": "c"}), "environment", "A-B"),
         (ClusterSpec(spark_conf={" a": "c"}), "spark_conf", "usable key"),
@@ -116,6 +122,14 @@ def test_what_does_not_fit_is_refused_with_the_numbers(parts: ClusterParts) -> N
         caught.value.message
     )
     assert "gives clusters 16.0 GiB, of which 16.0 GiB are free" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("4g", 4 * GIB), ("512m", GIB // 2), ("2048", 2 * GIB), ("1GB", GIB), ("x", None), ("", None)],
+)
+def test_sizes_as_spark_writes_them(text: str, size: int | None) -> None:
+    assert heap_size(text) == size
 
 
 def test_memory_that_others_have_counts(parts: ClusterParts) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from quire.compute.memory import heap_size
 from quire.compute.models import ClusterSpec, LibraryKind
 from quire.errors import InvalidValue, MissingField
 
@@ -56,6 +57,9 @@ def check_spec(spec: ClusterSpec) -> ClusterSpec:
         )
     for field, entries in (("spark_conf", spec.spark_conf), ("tags", spec.tags)):
         _check_entries(field, entries)
+    for name in ("spark.driver.memory", "spark.executor.memory"):
+        if name in spec.spark_conf and heap_size(spec.spark_conf[name]) is None:
+            raise InvalidValue(f"spark_conf.{name}", "it must be a size such as 512m or 4g.")
     for name, value in spec.environment.items():
         if not _NAME.fullmatch(name):
             raise InvalidValue("environment", f"{name!r} is no name of a variable.")

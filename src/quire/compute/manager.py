@@ -563,16 +563,13 @@ class ClusterManager:
         scripts: tuple[tuple[str, bytes], ...],
         generation: int | None = None,
     ) -> DriverPlan:
-        spec, settings = cluster.spec, self._settings
         return DriverPlan(
             cluster=cluster,
             generation=cluster.generation if generation is None else generation,
             workers=self._workers(cluster),
             most_workers=self._most_workers(cluster),
-            driver_memory_bytes=spec.driver_memory_bytes or settings.spark_driver_memory_bytes,
-            executor_memory_bytes=(
-                spec.executor_memory_bytes or settings.spark_executor_memory_bytes
-            ),
+            driver_memory_bytes=self._clusters.budget.driver_heap(cluster.spec),
+            executor_memory_bytes=self._clusters.budget.executor_heap(cluster.spec),
             scripts=scripts,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import psutil
@@ -10,13 +11,15 @@ from quire.compute.models import Cluster, ClusterSpec, ClusterState
 from quire.errors import QuotaExceeded
 from quire.settings import Settings
 
-__all__ = ["Budget"]
+__all__ = ["Budget", "heap_size"]
 
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
 _LEAST_OVERHEAD = 384 * _MIB  # what a JVM takes beyond its heap, as Spark itself reckons
 _OVERHEAD = 0.1
 _DAEMON = 256 * _MIB  # a standalone master or worker, apart from its executor
+_SIZE = re.compile(r"([0-9]{1,15})([kmgtp]?)b?")
+_UNITS = "bkmgtp"
 _SHARE = 0.6  # of the machine's memory, where no setting says how much
 
 
@@ -29,20 +32,28 @@ class Budget:
             psutil.virtual_memory().total * _SHARE
         )
 
+    def driver_heap(self, spec: ClusterSpec) -> int:
+        """Bytes of heap the driver gets: by its configuration, its size, or the setting."""
+        named = heap_size(spec.spark_conf.get("spark.driver.memory", ""))
+        return named or spec.driver_memory_bytes or self._settings.spark_driver_memory_bytes
+
+    def executor_heap(self, spec: ClusterSpec) -> int:
+        """Bytes of heap of a worker's executor, likewise."""
+        named = heap_size(spec.spark_conf.get("spark.executor.memory", ""))
+        return named or spec.executor_memory_bytes or self._settings.spark_executor_memory_bytes
+
     def driver_need(self, spec: ClusterSpec) -> int:
         """Bytes of the driver, and of the standalone master where there is one."""
         if spec.master is not None and spec.master.startswith("sc://"):
             return 0
-        heap = spec.driver_memory_bytes or self._settings.spark_driver_memory_bytes
         standalone = spec.master is None and spec.most_workers > 0
-        return _with_overhead(heap) + (_DAEMON if standalone else 0)
+        return _with_overhead(self.driver_heap(spec)) + (_DAEMON if standalone else 0)
 
     def worker_need(self, spec: ClusterSpec) -> int:
         """Bytes of one worker on this machine."""
         if spec.master is not None:
             return 0
-        heap = spec.executor_memory_bytes or self._settings.spark_executor_memory_bytes
-        return _with_overhead(heap) + _DAEMON
+        return _with_overhead(self.executor_heap(spec)) + _DAEMON
 
     def worker_cap(self, spec: ClusterSpec) -> int:
         """How many workers this server starts at most for a cluster that asks for more."""
@@ -88,6 +99,12 @@ class Budget:
         if each == 0:
             return self._settings.max_cluster_workers
         return int(max(0, (self.total - self.taken(clusters)) // each))
+
+
+def heap_size(text: str) -> int | None:
+    """Bytes of a size as Spark writes it, such as ``4g``; without a unit, MiB. None: it is none."""
+    found = _SIZE.fullmatch(text.strip().lower())
+    return int(found[1]) * 1024 ** _UNITS.index(found[2] or "m") if found else None
 
 
 def _with_overhead(heap: int) -> int:

@@ -92,10 +92,34 @@ class TestGet:
             "notebook_task": {"notebook_path": "/Shared/n"},
             "existing_cluster_id": "1201-my-cluster",
         }
-        run = run_of(door, door.post("/jobs/runs/submit", body)["run_id"])
+        run_id = door.post("/jobs/runs/submit", body)["run_id"]
+        run = run_of(door, run_id)
         assert run["cluster_spec"] == {"existing_cluster_id": "1201-my-cluster"}
         assert run["cluster_instance"] == {"cluster_id": "1201-my-cluster"}
-        assert "not on cluster 1201-my-cluster" in run["state"]["state_message"]
+        assert run["state"]["state_message"] == ""
+        door.parts.claim(run_id)
+        door.parts.ask(run_id)
+        run = run_of(door, run_id)
+        assert run["cluster_instance"] == {"cluster_id": "1201-my-cluster"}
+        assert "There is no cluster 1201-my-cluster" in run["state"]["state_message"]
+
+    def test_a_cluster_is_made_for_a_run(self, door: Door) -> None:
+        run_id = door.submit(new_cluster={**CLUSTER, "num_workers": 1})
+        assert "cluster_instance" not in run_of(door, run_id)
+        door.parts.claim(run_id)
+        cluster = door.parts.ask(run_id).cluster
+        assert cluster is not None
+        instance = run_of(door, run_id)["cluster_instance"]
+        assert instance == {"cluster_id": cluster.id}
+        shown = door.get("/clusters/get", instance)
+        assert (shown["state"], shown["cluster_source"]) == ("PENDING", "JOB")
+        assert door.get("/clusters/list") == {"clusters": []}
+        door.parts.bring_up(cluster)
+        door.parts.ask(run_id)
+        instance = run_of(door, run_id)["cluster_instance"]
+        assert instance["spark_context_id"] == str(cluster.number * 1_000_000 + 1)
+        (listed,) = door.get("/jobs/runs/list")["runs"]
+        assert listed["cluster_instance"] == instance
 
     def test_a_retry_is_a_run_of_its_own(self, door: Door) -> None:
         job_id = door.make_job(max_retries=1)
