@@ -57,6 +57,9 @@ def configure(settings: Mapping[str, Any]) -> None:
         (Databricks contract 10.7).
     ``working_dir``
         Folder to change to; packages installed by the notebook go below it.
+    ``home_dir``
+        Folder that was made for this run alone and holds the working folder. Only with it may
+        Spark's driver, which is another user, be let into the working folder.
     ``parameters``
         Parameters of the run, name to JSON value.
     ``server_url``, ``server_url_file``, ``runtime_token``, ``patience_seconds``
@@ -74,6 +77,10 @@ def configure(settings: Mapping[str, Any]) -> None:
         until it is asked for), ``site_packages`` (folders to import from first), ``environment``,
         ``cluster_id``, ``cluster_name``, ``spark_version``. Absent when no cluster was named;
         the server's own is then used when the notebook asks for Spark.
+    ``sql``
+        Where SQL cells without Spark go: ``dialect`` ("duckdb" or "tsql"), ``database`` (a DuckDB
+        file; in memory when absent), ``attached`` (further files: name to [path, read only]),
+        ``connection`` (a named one instead), ``parameters`` (whether the run's are ``@name``).
     ``flavour``
         "databricks" or "plain": whose meaning ``display``, ``%run`` and ``%%sh`` have.
     """

@@ -33,6 +33,7 @@ class Session:
         self.api_url: str | None = settings.get("api_url") or settings.get("server_url")
         self.api_token: str | None = settings.get("api_token")
         self.working_dir: str | None = settings.get("working_dir")
+        self.home_dir: str | None = settings.get("home_dir")
         self.channel = Channel(
             settings.get("server_url"),
             settings.get("runtime_token"),

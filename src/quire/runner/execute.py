@@ -225,6 +225,7 @@ class Execution:
             **assignment.runtime,
             "environment": dict(assignment.environment),
             "working_dir": str(self._working_dir),
+            "home_dir": str(self._working_dir.parent),
             "parameters": dict(assignment.parameters),
             "compute": self._compute,
         }

@@ -105,7 +105,7 @@ class Attachment:
         self._fresh = True
         gateway.begin()
         _silence_errors_said_twice()
-        sharing.share_with(self.session.working_dir, gateway)
+        sharing.share_with(self.session.home_dir, self.session.working_dir, gateway)
         return gateway
 
     def gateway_class(self, base: Any) -> Any:

@@ -34,6 +34,7 @@ import org.apache.spark.SparkContext._
 import spark.implicits._
 import spark.sql
 import org.apache.spark.sql.functions._"""
+LOADER = ".MutableURLClassLoader"
 BLOCK_BYTES = 65536
 
 _LINE = re.compile(r"^On line (\d+): error: (.*)$", re.MULTILINE)
@@ -58,6 +59,9 @@ class Scala:
                 "Scala cells are not available on this cluster: its driver was started elsewhere, "
                 "without a place for the classes they define (spark.repl.class.outputDir)."
             )
+        self._loader = _shared_loader(self._jvm)
+        # Loaded by whom executors within the driver ask first too, a class is the same for both.
+        self._loader.addURL(self._jvm.java.io.File(folder).toURI().toURL())
         self._output = _Output(self._jvm)
         self._report = self._jvm.java.io.StringWriter()
         self._interpreter = self._make(folder)
@@ -135,20 +139,14 @@ class Scala:
         config = getattr(getattr(jvm, shell + "ShellConfig$"), "MODULE$").apply(settings)
         writer = jvm.java.io.PrintWriter(self._report, True)
         self._reporter = getattr(jvm, shell + "ReplReporterImpl")(config, settings, writer)
-        parent = jvm.java.lang.Thread.currentThread().getContextClassLoader()
-        some = getattr(getattr(jvm, "scala.Option$"), "MODULE$").apply(parent)
+        some = getattr(getattr(jvm, "scala.Option$"), "MODULE$").apply(self._loader)
         return jvm.scala.tools.nsc.interpreter.IMain(settings, some, settings, self._reporter)
 
     def _class_path(self) -> str:
         """The driver's own, and the libraries that were added to it since."""
         jvm = self._jvm
         path = [jvm.java.lang.System.getProperty("java.class.path")]
-        loader = jvm.java.lang.Thread.currentThread().getContextClassLoader()
-        while loader is not None:
-            if hasattr(loader, "getURLs") and "URLClassLoader" in loader.getClass().getName():
-                path += [url.getPath() for url in loader.getURLs()]
-            loader = loader.getParent()
-        return ":".join(path)
+        return ":".join([*path, *(url.getPath() for url in self._loader.getURLs())])
 
     def _bind(self, name: str, kind: str, value: Any = None) -> None:
         jvm = self._jvm
@@ -257,6 +255,16 @@ class _Capture:
 
     def __exit__(self, *error: object) -> None:
         self._output.end(self._reader)
+
+
+def _shared_loader(jvm: Any) -> Any:
+    """The class loader that Spark keeps added libraries in. Raises UnsupportedFeature."""
+    loader = jvm.java.lang.Thread.currentThread().getContextClassLoader()
+    while loader is not None and not loader.getClass().getName().endswith(LOADER):
+        loader = loader.getParent()
+    if loader is None:
+        raise UnsupportedFeature("Scala cells are not available on this cluster's driver.")
+    return loader
 
 
 def _not_compiled(said: str) -> ScalaError:

@@ -8,6 +8,7 @@ read what the other writes, as files are made by default.
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import warnings
 from collections.abc import Iterable
@@ -21,15 +22,18 @@ VERSION = 2
 NOBODY = 0xFFFFFFFF
 OWNER, USER, GROUP, MASK, OTHERS = 0x01, 0x02, 0x04, 0x10, 0x20
 ALL, PASS = 7, 1
+PASS_BITS = 0o010  # how an earlier list of ours shows in the mode
 MOST_FOLDERS = 10_000
 
 
-def share_with(folder: str | None, gateway: Any) -> None:
+def share_with(home: str | None, folder: str | None, gateway: Any) -> None:
     """Let the user of the driver behind ``gateway`` work in this run's folder.
 
-    Nothing is done when both are the same user, or when the driver is on another machine.
+    ``home`` was made for this run alone and holds ``folder``, the working folder. Nothing outside
+    of it is ever changed; without one, nothing is. Nothing is done either when both are the same
+    user, or when the driver is on another machine.
     """
-    if folder is None:
+    if home is None or folder is None or not _is_made_for_us(home, folder):
         return
     process = gateway.jvm.java.lang.ProcessHandle.current().pid()
     try:
@@ -37,20 +41,29 @@ def share_with(folder: str | None, gateway: Any) -> None:
     except OSError:
         return
     own = os.getuid()
-    if driver == own or os.stat(folder).st_uid != own:
+    if driver == own:
         return
     try:
-        _share(folder, own, driver)
+        _share(home, folder, own, driver)
     except OSError as error:
         warnings.warn(
             f"Files in {folder} cannot be shared with Spark's driver: {error}", stacklevel=2
         )
 
 
-def _share(folder: str, own: int, driver: int) -> None:
-    parent = os.path.dirname(folder)
-    mode = os.stat(parent).st_mode
-    os.setxattr(parent, ACCESS, _list((mode >> 6) & 7, [(driver, PASS)], 0, PASS, 0))
+def _is_made_for_us(home: str, folder: str) -> bool:
+    """Whether these are what they are said to be: the one private and ours, the other inside it."""
+    status = os.lstat(home)
+    return (
+        stat.S_ISDIR(status.st_mode)
+        and status.st_uid == os.getuid()
+        and stat.S_IMODE(status.st_mode) & ~PASS_BITS == stat.S_IRWXU
+        and os.path.dirname(os.path.realpath(folder)) == os.path.realpath(home)
+    )
+
+
+def _share(home: str, folder: str, own: int, driver: int) -> None:
+    os.setxattr(home, ACCESS, _list(ALL, [(driver, PASS)], 0, PASS, 0))
     everything = _list(ALL, [(own, ALL), (driver, ALL)], 5, ALL, 0)
     for each in _folders(folder):
         os.setxattr(each, ACCESS, everything)
