@@ -230,3 +230,26 @@ def test_an_interactive_run_writes_into_the_notebook(world: World) -> None:
         answer = world.ann.call("POST", INTERACTIVE, {"notebookId": notebook_id})
         assert (answer.status_code, answer.json()) == (200, {})
     assert poll(shown, lambda text: text == "2\n")
+
+
+def test_cells_of_sql(world: World) -> None:
+    """The result becomes a data frame, and variables go in as bound parameters."""
+    query = "SELECT name, size FROM people WHERE size > {least} AND name IN ({names}) ORDER BY size"
+    notebook_id = world.ann.put_in(
+        "/Users/ann/queries",
+        cell(
+            "import pandas\n"
+            "people = pandas.DataFrame({'name': ['a', \"o'b\", 'c'], 'size': [1, 2, 3]})\n"
+            "least, names = 1, [\"o'b\", 'c']"
+        ),
+        cell(query, datalore={"type": "SQL", "databaseId": None, "variableName": "tall"}),
+        cell("print(type(tall).__name__, tall['name'].tolist())"),
+        cell("SELECT nothing", datalore={"type": "SQL", "databaseId": "nowhere"}),
+    )
+    run = world.ann.run(notebook_id)
+    executed = world.ann.executed(run)
+    assert text_of(executed, 2) == "DataFrame [\"o'b\", 'c']\n"
+    assert "text/html" in executed["cells"][1]["outputs"][0]["data"]
+    assert "".join(executed["cells"][1]["source"]) == query
+    assert not run["success"]  # there is no such database
+    assert "nowhere" in executed["cells"][3]["outputs"][0]["evalue"]
