@@ -17,6 +17,8 @@ from quire.clock import ManualClock
 from quire.store.blobs import BlobStore
 from quire.store.database import Database
 from quire.store.tables import metadata
+from tests.jar import compile_jar
+from tests.spark import spark_driver, spark_place  # noqa: F401 - fixtures
 
 _DATABASE = "quire"
 
@@ -100,6 +102,14 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 @pytest.fixture
 def blobs(tmp_path: Path) -> BlobStore:
     return BlobStore.open("", tmp_path / "blobs")
+
+
+@pytest.fixture(scope="session")
+def demo_jar() -> Iterator[Path]:
+    """A JAR to run on Spark (``tests/jar.py``), which every user of the machine can read."""
+    with tempfile.TemporaryDirectory(prefix="quire-jar-") as directory:
+        Path(directory).chmod(0o755)
+        yield compile_jar(Path(directory))
 
 
 def _migrate(url: str) -> None:

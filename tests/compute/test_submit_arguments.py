@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from quire.compute.submit_arguments import SubmitOption, read_submit_arguments, replace_files
+from quire.compute.submit_arguments import (
+    SubmitOption,
+    bound_memory,
+    read_submit_arguments,
+    replace_files,
+)
 
 
 @pytest.mark.parametrize(
@@ -45,3 +50,13 @@ def test_files_are_replaced_wherever_they_are_named() -> None:
     assert replaced.render() == (
         "--jars", "/x/a,/x/b", "--files", "/x/c#alias", "--class", "a", "/x/m.jar", "a",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given"),
+    [("512m", "512m"), ("64g", "1024m"), ("2048", "1024m"), ("1048576k", "1024m"), ("x", "x")],
+)
+def test_no_more_memory_than_there_is(wanted: str, given: str) -> None:
+    words = ["--driver-memory", wanted, "--driver-cores", "9999", "a.jar", "--driver-memory"]
+    bounded = bound_memory(read_submit_arguments(words), {"--driver-memory": 1024**3})
+    assert bounded.render() == ("--driver-memory", given, *words[2:])

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from quire.runner.protocol import Command, ReportAnswer
 
@@ -28,6 +29,9 @@ class ReportSink:
         self.timeouts: dict[int, float] = {}
         self.closed = False
         self.forget_answers = 0  # applied, but the answer is lost
+        self.files: dict[str, bytes] = {}  # what the server's places hold, by location
+        self.compute: list[dict[str, Any]] = []  # answered one a request, the last for ever
+        self.released: list[int] = []  # attempts that gave their compute back
         sink = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -35,7 +39,18 @@ class ReportSink:
             disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
-                sink._answer(self)
+                if self.path.partition("?")[0].endswith("/compute"):
+                    sink._answer_compute(self)
+                else:
+                    sink._answer(self)
+
+            def do_GET(self) -> None:
+                sink._send_file(self)
+
+            def do_DELETE(self) -> None:
+                with sink.condition:
+                    sink.released.append(int(self.path.split("/")[4]))
+                _send(self, 204, b"")
 
             def log_message(self, *arguments: object) -> None:
                 return
@@ -80,11 +95,21 @@ class ReportSink:
         if lost:
             handler.close_connection = True
             return
-        data = json.dumps(answer).encode()
-        handler.send_response(status)
-        handler.send_header("Content-Length", str(len(data)))
-        handler.end_headers()
-        handler.wfile.write(data)
+        _send(handler, status, json.dumps(answer).encode())
+
+    def _answer_compute(self, handler: BaseHTTPRequestHandler) -> None:
+        handler.rfile.read(int(handler.headers["Content-Length"] or 0))
+        with self.condition:
+            answer = self.compute.pop(0) if len(self.compute) > 1 else self.compute[0]
+        _send(handler, 200, json.dumps(answer).encode())
+
+    def _send_file(self, handler: BaseHTTPRequestHandler) -> None:
+        location = parse_qs(urlsplit(handler.path).query)["location"][0]
+        data = self.files.get(location)
+        if data is None:
+            _send(handler, 404, json.dumps({"message": "it is not there."}).encode())
+        else:
+            _send(handler, 200, data)
 
     def _apply(self, attempt_id: int, events: list[dict[str, Any]]) -> ReportAnswer | None:
         known = self.events.setdefault(attempt_id, [])
@@ -123,3 +148,10 @@ class ReportSink:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def _send(handler: BaseHTTPRequestHandler, status: int, data: bytes) -> None:
+    handler.send_response(status)
+    handler.send_header("Content-Length", str(len(data)))
+    handler.end_headers()
+    handler.wfile.write(data)

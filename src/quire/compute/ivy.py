@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-__all__ = ["ivy_settings"]
+__all__ = ["USUAL_REPOSITORIES", "ivy_settings"]
 
-_USUAL_REPOSITORIES = (
+USUAL_REPOSITORIES = (
     ("central", "https://repo1.maven.org/maven2/"),
     ("spark-packages", "https://repos.spark-packages.org/"),
 )
@@ -22,7 +22,7 @@ def ivy_settings(repositories: Iterable[str], cache: Path) -> str:
     named = [(f"repository-{number}", url) for number, url in enumerate(repositories, start=1)]
     resolvers = "".join(
         f'      <ibiblio name={quoteattr(name)} m2compatible="true" root={quoteattr(url)}/>\n'
-        for name, url in named or _USUAL_REPOSITORIES
+        for name, url in named or USUAL_REPOSITORIES
     )
     return f"""\
 <ivysettings>

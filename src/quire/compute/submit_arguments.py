@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 __all__ = [
     "FILE_OPTIONS",
     "SubmitArguments",
     "SubmitOption",
+    "bound_memory",
     "read_submit_arguments",
     "replace_files",
 ]
@@ -18,6 +20,9 @@ _WITHOUT_VALUE = frozenset(
 )
 FILE_OPTIONS = frozenset({"--archives", "--files", "--jars", "--py-files", "--properties-file"})
 """Options whose value names files, with commas between them."""
+
+_SIZE = re.compile(r"(\d+)([bkmgtp]?)b?", re.IGNORECASE)  # without a unit: mebibytes
+_UNITS = {unit: 1024**power for power, unit in enumerate("bkmgtp")}
 
 
 @dataclass(frozen=True)
@@ -74,12 +79,12 @@ def read_submit_arguments(words: Sequence[str]) -> SubmitArguments:
     return SubmitArguments(tuple(options), resource, tuple(words[position + 1 :]))
 
 
-def replace_files(arguments: SubmitArguments, replace: Callable[[str], str]) -> SubmitArguments:
+def replace_files(arguments: SubmitArguments, change: Callable[[str], str]) -> SubmitArguments:
     """The same command with every file it names replaced; a name after ``#`` stays."""
 
     def renamed(text: str) -> str:
         location, mark, alias = text.partition("#")
-        return replace(location) + mark + alias
+        return change(location) + mark + alias
 
     options = tuple(
         SubmitOption(each.name, ",".join(map(renamed, each.value.split(","))), each.index)
@@ -89,3 +94,16 @@ def replace_files(arguments: SubmitArguments, replace: Callable[[str], str]) -> 
     )
     resource = renamed(arguments.resource) if arguments.resource is not None else None
     return SubmitArguments(options, resource, arguments.words)
+
+
+def bound_memory(arguments: SubmitArguments, most: Mapping[str, int]) -> SubmitArguments:
+    """The same command, asking by the options of ``most`` for no more than those bytes."""
+
+    def bounded(option: SubmitOption) -> SubmitOption:
+        found = _SIZE.fullmatch((option.value or "").strip())
+        if option.name not in most or found is None:
+            return option
+        wanted = int(found[1]) * _UNITS[found[2].lower() or "m"]
+        return replace(option, value=f"{min(wanted, most[option.name]) // 1024**2}m")
+
+    return replace(arguments, options=tuple(map(bounded, arguments.options)))

@@ -12,13 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import quire_runtime
-from quire.compute.spark_submit import SubmitRequest, build_submission, jar_arguments
-from quire.compute.submit_arguments import (
-    SubmitArguments,
-    read_submit_arguments,
-    replace_files,
-)
-from quire.runner.fetch import Fetcher
+from quire.compute.ivy import USUAL_REPOSITORIES
+from quire.compute.spark_submit import SubmitConfig, build_submission
+from quire.compute.submit_arguments import bound_memory, read_submit_arguments, replace_files
+from quire.runner.fetch import Fetcher, FileMissing
 from quire.runner.kernel import KernelHome
 from quire.runner.protocol import Assignment
 
@@ -113,20 +110,26 @@ def _jar(
 ) -> Program:
     """The main class of jars, which are files of the server, or come out of Maven repositories."""
     libraries: Sequence[Mapping[str, Any]] = task["libraries"]
-    jars = [each["value"] for each in libraries if each["kind"] == "jar"]
+    locations = [each["value"] for each in libraries if each["kind"] == "jar"]
     if task["jar"] is not None:
-        jars.append(task["jar"])
+        locations.append(task["jar"])
+    jars = [*(compute.get("jars") or ()), *(str(fetcher.fetch(each)) for each in locations)]
     maven = [each for each in libraries if each["kind"] == "maven"]
-    arguments = jar_arguments(
-        task["main_class"],
-        task["arguments"],
-        [*(compute.get("jars") or ()), *(str(fetcher.fetch(each)) for each in jars)],
-        packages=[each["value"] for each in maven],
-        exclusions=[text for each in maven for text in each["exclusions"]],
-    )
+    # One order of repositories for all: where one library says none, the usual ones come last.
     repositories = [each["repository"] for each in maven if each["repository"]]
-    usual_too = len(repositories) < len(maven)
-    return _submitted(assignment, arguments, home, compute, repositories, usual_too=usual_too)
+    if repositories and len(repositories) < len(maven):
+        repositories += [url for _, url in USUAL_REPOSITORIES]
+    return _submitted(
+        assignment,
+        home,
+        compute,
+        main_class=task["main_class"],
+        arguments=tuple(task["arguments"]),
+        jars=tuple(jars),
+        packages=tuple(each["value"] for each in maven),
+        repositories=tuple(dict.fromkeys(repositories)),
+        exclusions=tuple(text for each in maven for text in each["exclusions"]),
+    )
 
 
 def _submit(
@@ -136,37 +139,47 @@ def _submit(
     fetcher: Fetcher,
     compute: Mapping[str, Any],
 ) -> Program:
-    """``spark-submit`` with words of the user's, the server's files among them brought here."""
+    """``spark-submit`` with words of the user's, the server's files among them brought here.
+
+    It gets no more memory than the cluster has to give, whatever it asks for.
+    """
 
     def local(location: str) -> str:
         return str(fetcher.fetch(location)) if location.startswith(_SERVER_FILES) else location
 
+    if not task["arguments"]:
+        raise FileMissing("spark-submit was given nothing to run.")
     arguments = replace_files(read_submit_arguments(task["arguments"]), local)
-    return _submitted(assignment, arguments, home, compute)
+    target = compute["submit"]
+    most = {
+        "--driver-memory": target["driver_memory_bytes"],
+        "--executor-memory": target["executor_memory_bytes"],
+    }
+    return _submitted(assignment, home, compute, words=bound_memory(arguments, most).render())
 
 
 def _submitted(
-    assignment: Assignment,
-    arguments: SubmitArguments,
-    home: KernelHome,
-    compute: Mapping[str, Any],
-    repositories: Sequence[str] = (),
-    *,
-    usual_too: bool = True,
+    assignment: Assignment, home: KernelHome, compute: Mapping[str, Any], **program: Any
 ) -> Program:
-    folder = home.folder / "spark"
-    folder.mkdir(mode=0o700)
-    if home.user is not None:
-        os.chown(folder, home.user.uid, home.user.gid)
-    request = SubmitRequest(
-        arguments,
-        compute["submit"],
-        folder,
-        home.user,
-        compute.get("python") or sys.executable,
-        {**home.kernel_environment(), **assignment.environment},
+    """``program``: fields of :class:`quire.compute.spark_submit.SubmitConfig`."""
+    target = compute["submit"]
+    folder = home.folder / "submit"
+    folder.mkdir()
+    folder.chmod(0o755)
+    config = SubmitConfig(
+        spark_home=target["spark_home"],
+        java_home=target["java_home"],
+        master=target["master"],
+        python=compute.get("python") or sys.executable,
+        folder=folder,
+        conf=target["conf"],
+        environment=target["environment"],
+        driver_memory_bytes=target["driver_memory_bytes"],
+        executor_memory_bytes=target["executor_memory_bytes"],
+        user=home.user,
+        **program,
     )
-    made = build_submission(request, repositories, usual_too=usual_too)
+    made = build_submission(config, {**home.kernel_environment(), **assignment.environment})
     return Program("spark-submit", made.command, made.environment, bounds_memory=True)
 
 
