@@ -128,6 +128,24 @@ class Settings:
         0, "Spark drivers of the usual kind kept ready, about 0.6 GB of memory each."
     )
 
+    environments_dir: str = _setting(
+        "",
+        "Where environments of packages are built; every user must be able to pass through it; "
+        "empty: a folder below the system's for temporary files.",
+    )
+    environment_unused_days: float = _setting(
+        14.0, "Days without use after which a built environment is removed."
+    )
+    environment_build_seconds: float = _setting(
+        900.0, "How long one step of building an environment may take."
+    )
+    library_refresh_seconds: float = _setting(
+        600.0, "How long what a run's libraries resolved to is taken as it is."
+    )
+    package_index_url: str = _setting(
+        "", "The package index used where nothing else is named; empty: that of uv."
+    )
+
     smtp_host: str = _setting("", "Mail server; empty: mail is not sent, which each run records.")
     smtp_port: int = _setting(25, "Port of the mail server.")
     smtp_username: str = _setting("", "User at the mail server.")

@@ -73,6 +73,7 @@ class Prepared:
     site_packages: tuple[str, ...] = ()  # folders to put in front of the interpreter's path
     jars: tuple[str, ...] = ()
     files: tuple[str, ...] = ()  # Python files for the executors
+    environment: Mapping[str, str] = field(default_factory=dict)  # variables of the kernel
 
 
 class Packages(Protocol):
@@ -155,7 +156,10 @@ class Answer:
             "cluster_id": cluster.id if cluster else None,
             "cluster_name": cluster.spec.name if cluster else None,
             "spark_version": _spark_version(cluster.spec) if cluster else None,
-            "environment": dict(cluster.spec.environment) if cluster else {},
+            "environment": {
+                **self.prepared.environment,
+                **(cluster.spec.environment if cluster else {}),
+            },
             "notices": list(self.notices),
             "python": self.prepared.python,
             "site_packages": list(self.prepared.site_packages),

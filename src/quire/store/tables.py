@@ -40,9 +40,11 @@ __all__ = [
     "cluster_labels",
     "cluster_uses",
     "clusters",
+    "connections",
     "counters",
     "deliveries",
     "destinations",
+    "environments",
     "events",
     "grants",
     "jobs",
@@ -468,4 +470,30 @@ cluster_uses = Table(
         sqlite_where=text(_IN_USE),
         postgresql_where=text(_IN_USE),
     ),
+)
+
+environments = Table(
+    "environments",
+    metadata,
+    Column("id", String(36), primary_key=True),  # UUID
+    Column("name", String(100), nullable=False, unique=True),
+    Column("kind", String(16), nullable=False),  # pip, conda
+    Column("requirements", Json, nullable=False),
+    Column("indexes", Json, nullable=False),
+    Column("specification", Text, nullable=False),
+    Column("pins", Json),  # what it resolved to; None: not built yet
+    Column("owner_id", ForeignKey("principals.id")),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("built_at", Moment),
+)
+
+connections = Table(
+    "connections",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("kind", String(16), nullable=False),  # duckdb, postgresql, sqlserver
+    Column("url", Text, nullable=False),  # with the password
+    Column("allowed", Json),  # ids of principals; None: everybody
+    Column("created_at", Moment, nullable=False),
 )

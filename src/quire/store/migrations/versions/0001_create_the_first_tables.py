@@ -512,8 +512,40 @@ def upgrade() -> None:
             postgresql_where=sa.text("released_at IS NULL"),
         )
 
+    op.create_table(
+        "environments",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("requirements", _JSON, nullable=False),
+        sa.Column("indexes", _JSON, nullable=False),
+        sa.Column("specification", sa.Text(), nullable=False),
+        sa.Column("pins", _JSON, nullable=True),
+        sa.Column("owner_id", _ID, nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("built_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["owner_id"], ["principals.id"], name=op.f("fk_environments_owner_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_environments")),
+        sa.UniqueConstraint("name", name=op.f("uq_environments_name")),
+    )
+
+    op.create_table(
+        "connections",
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("allowed", _JSON, nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_connections")),
+    )
+
 
 def downgrade() -> None:
+    op.drop_table("connections")
+    op.drop_table("environments")
     op.drop_table("cluster_uses")
     op.drop_table("cluster_labels")
     op.drop_table("cluster_grants")
