@@ -267,7 +267,14 @@ class Server:
         self.metrics.watch_states(self._count_states)
         app.router.routes.extend(observe_routes(Health(self._checks()), self.metrics))
         app.include_router(
-            runtime_router(self.run_tokens, self.principals, self.workspace, self.files, self.runs)
+            runtime_router(
+                self.run_tokens,
+                self.principals,
+                self.workspace,
+                self.files,
+                self.runs,
+                self.cluster_uses,
+            )
         )
         pages = Pages(services)
         app.include_router(pages.router())

@@ -23,10 +23,11 @@ from quire.store.blobs import BlobStore
 from quire.store.database import Database
 from quire.workspace.files import FileStore
 from quire.workspace.tree import Workspace
-from tests.engine.parts import Parts, definition
+from tests.compute.parts import ClusterParts
+from tests.engine.parts import definition
 
 
-class WatchedParts(Parts):
+class WatchedParts(ClusterParts):
     """Says when a run may have become ready."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -75,6 +76,7 @@ class Served:
                 self.workspace,
                 self.files,
                 self.parts.runs,
+                self.parts.uses,
             )
         )
         self.run_id = self.start_run()

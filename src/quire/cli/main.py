@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from quire.cli import destinations, doctor, groups, serve, share, tokens, users
+from quire.cli import clusters, destinations, doctor, groups, serve, share, tokens, users
 from quire.errors import QuireError
 
 __all__ = ["app"]
@@ -43,6 +43,7 @@ app.add_typer(groups.app, name="group")
 app.add_typer(tokens.app, name="token")
 app.command("share")(share.share)
 app.add_typer(destinations.app, name="destination")
+app.add_typer(clusters.app, name="cluster")
 app.command("doctor")(doctor.doctor)
 
 

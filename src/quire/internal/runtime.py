@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from fastapi import APIRouter, Depends, Query
@@ -32,6 +32,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
+from quire.compute.models import Compute
+from quire.compute.uses import ClusterUses
 from quire.engine.models import JobDefinition, NotebookTask, Run, RunKind, RunRequest, Trigger
 from quire.engine.runs import Runs, RunView
 from quire.errors import (
@@ -117,6 +119,7 @@ def runtime_router(
     workspace: Workspace,
     files: FileStore,
     runs: Runs,
+    cluster_uses: ClusterUses,
 ) -> APIRouter:
     """The routes above, over these services."""
 
@@ -140,7 +143,7 @@ def runtime_router(
     signed = Depends(authenticate)
     _add_files(router, files, signed)
     _add_notebooks(router, workspace, signed)
-    _add_child_runs(router, workspace, runs, signed)
+    _add_child_runs(router, workspace, runs, cluster_uses, signed)
     return router
 
 
@@ -210,7 +213,9 @@ def _add_notebooks(router: APIRouter, workspace: Workspace, signed: Any) -> None
         return {"path": node.path, "notebook": notebook}
 
 
-def _add_child_runs(router: APIRouter, workspace: Workspace, runs: Runs, signed: Any) -> None:
+def _add_child_runs(
+    router: APIRouter, workspace: Workspace, runs: Runs, cluster_uses: ClusterUses, signed: Any
+) -> None:
     @router.post("/child-runs")
     def start(body: ChildRunRequest, caller: Caller = signed) -> dict[str, Any]:
         node = workspace.get(caller.principal, body.path)
@@ -220,7 +225,8 @@ def _add_child_runs(router: APIRouter, workspace: Workspace, runs: Runs, signed:
             task=NotebookTask(path=node.path, parameters=body.arguments),
             name=node.name,
             timeout_seconds=body.timeout_seconds,
-            environment=caller.run.definition.environment,  # a child shares its parent's compute
+            environment=caller.run.definition.environment,
+            compute=_shared_compute(cluster_uses, caller.run),
             notices=caller.run.definition.notices,
         )
         view = runs.submit(
@@ -258,6 +264,16 @@ def _add_child_runs(router: APIRouter, workspace: Workspace, runs: Runs, signed:
         view = _child_of(runs, caller, child_id)
         runs.cancel(caller.principal, view.attempt.id)
         return _child(_child_of(runs, caller, child_id))
+
+
+def _shared_compute(cluster_uses: ClusterUses, parent: Run) -> Compute | None:
+    """A child runs on the cluster its parent has, also on one made for the parent alone."""
+    compute = parent.definition.compute
+    if compute is None:
+        return None
+    part = cluster_uses.find([parent.attempt_id]).get(parent.attempt_id)
+    cluster_id = part.cluster.id if part is not None else None
+    return replace(compute, cluster_id=cluster_id, new_cluster=None)
 
 
 def _child_of(runs: Runs, caller: Caller, child_id: int) -> RunView:
