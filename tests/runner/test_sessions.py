@@ -92,6 +92,12 @@ def test_no_cells_start_the_kernel(own_bench: Bench) -> None:
     assert _is_idle(own_bench)
 
 
+def test_cells_run_in_a_kernel_that_a_run_of_none_has_started(own_bench: Bench) -> None:
+    _run(own_bench, "1 / 0", cells=[])
+    _run(own_bench, "1 / 0", cells=[])
+    assert _run(own_bench, "print('ran')").text(0) == "ran\n"
+
+
 def test_cells_after_an_error_run_when_that_is_wanted(own_bench: Bench) -> None:
     run = _run(own_bench, "1 / 0", "print('on')", "1 + ''", stop_on_error=False)
     assert run.outcome == ("failed", "cell_error")

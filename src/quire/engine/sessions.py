@@ -19,6 +19,7 @@ from quire.engine.models import (
     Parameters,
     RunRequest,
     Vendor,
+    WorkingFiles,
 )
 from quire.engine.results import Progress, Results
 from quire.engine.runs import Runs, RunView
@@ -117,6 +118,7 @@ class Sessions:
             name=name or node.name,
             timeout_seconds=timeout_seconds,
             isolation=Isolation.IN_PLACE,
+            working_files=WorkingFiles.WRITE_BACK,
             environment=environment or {},
         )
         request = RunRequest(definition=definition, interactive=True, vendor=vendor or {})

@@ -23,6 +23,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -176,6 +177,8 @@ class ForkedKernel:
         return self._status
 
     def set_up(self, code: str) -> bool:
+        with suppress(FileNotFoundError):  # of a run before that executed nothing
+            self._home.setup_file.unlink()
         _write_private(self._home.setup_file, code, self._home.user)
         return True
 
