@@ -107,21 +107,12 @@ def test_a_folder_goes_with_all_it_holds(place: _Place) -> None:
     assert len(place.stored()) == 1
 
 
-def test_empty_folders(place: _Place) -> None:
-    place.files.make_folder(place.ann, place.node, "a/b")
-    place.files.make_folder(place.ann, place.node, "a/b")
-    assert place.paths() == ["a", "a/b"]
-    assert place.files.list(place.ann, place.node, "a/b") == []
-
-
 def test_files_and_folders_do_not_change_places(place: _Place) -> None:
     place.files.write(place.ann, place.node, "a/x", b"1")
     with pytest.raises(AlreadyExists, match="a is a folder"):
         place.files.write(place.ann, place.node, "a", b"2")
     with pytest.raises(AlreadyExists, match="a/x is a file"):
         place.files.write(place.ann, place.node, "a/x/y", b"3")
-    with pytest.raises(AlreadyExists, match="a/x is a file"):
-        place.files.make_folder(place.ann, place.node, "a/x")
     with pytest.raises(InvalidValue, match="a/x is a file"):
         place.files.list(place.ann, place.node, "a/x")
     with pytest.raises(InvalidValue, match="a is a folder"):
@@ -147,7 +138,6 @@ def test_viewers_read_and_strangers_see_nothing(place: _Place) -> None:
     for attempt in (
         lambda: place.files.write(place.bob, place.node, "x", b"2"),
         lambda: place.files.delete(place.bob, place.node, "x"),
-        lambda: place.files.make_folder(place.bob, place.node, "y"),
     ):
         with pytest.raises(PermissionDenied):
             attempt()
@@ -170,19 +160,6 @@ def test_all_files_together_have_a_limit(place: _Place) -> None:
     place.files.write(place.ann, place.node, "x", b"2" * _LIMIT)  # in place of the first
     assert place.paths() == ["x"]
     assert len(place.stored()) == 1
-
-
-def test_runs_write_back_what_they_made(place: _Place) -> None:
-    put = place.files.put(place.node, "out/x", b"1")
-    assert place.files.snapshot(place.node)[1] == put
-    assert place.files.read_blob(put) == b"1"
-    place.files.put(place.node, "out/x", b"2")
-    with pytest.raises(NotFound):
-        place.files.read_blob(put)
-    place.files.remove(place.node, "out")
-    place.files.remove(place.node, "out")
-    assert place.paths() == []
-    assert place.stored() == []
 
 
 def test_files_go_with_their_notebook(place: _Place) -> None:

@@ -13,7 +13,6 @@ import hashlib
 import secrets
 import unicodedata
 from collections.abc import Sequence
-from contextlib import suppress
 
 from sqlalchemy import Connection
 
@@ -144,57 +143,17 @@ class Attachments:
         Raises AlreadyExists when a folder is there, or a file is in the place of a folder, TooLarge
         when the node's files would be over their limit.
         """
-        return self._store(node_id, check_attachment_path(path), data, actor)
-
-    def make_folder(self, actor: Principal, node_id: NodeId, path: str) -> None:
-        """Make a folder and those above it; what exists is fine. Raises AlreadyExists."""
         path = check_attachment_path(path)
-        with self._database.write() as connection:
-            lock_tree(connection)
-            self._workspace.require(actor, node_id, Right.EDITOR, connection)
-            self._make_folders(connection, node_id, path)
-
-    def delete(self, actor: Principal, node_id: NodeId, path: str) -> None:
-        """Remove a file, or a folder with all it holds. Raises NotFound."""
-        self._remove(node_id, check_attachment_path(path), actor)
-
-    # For runs that were allowed to start: nobody's right is asked
-
-    def snapshot(self, node_id: NodeId) -> Sequence[Attachment]:
-        """Everything attached to a node, folders included, in the order of paths."""
         with self._database.read() as connection:
-            return rows.list_attachments(connection, node_id)
-
-    def read_blob(self, attachment: Attachment) -> bytes:
-        """The content of a file of a snapshot. Raises NotFound when it was overwritten since."""
-        if attachment.blob_key is None:
-            raise InvalidValue("path", f"{attachment.path} is a folder.")
-        return self._blobs.get(attachment.blob_key)
-
-    def put(self, node_id: NodeId, path: str, data: bytes) -> Attachment:
-        """:meth:`write` without an actor."""
-        return self._store(node_id, check_attachment_path(path), data, None)
-
-    def remove(self, node_id: NodeId, path: str) -> None:
-        """:meth:`delete` without an actor; what is not there is fine."""
-        with suppress(NotFound):
-            self._remove(node_id, check_attachment_path(path), None)
-
-    # Inside
-
-    def _store(
-        self, node_id: NodeId, path: str, data: bytes, actor: Principal | None
-    ) -> Attachment:
-        with self._database.read() as connection:
-            self._check_place(connection, node_id, path, len(data), actor)
+            self._check_place(connection, actor, node_id, path, len(data))
         key, digest = _new_key(), hashlib.sha256(data).digest()
         stored = Attachment(path, False, len(data), digest, key, self._clock.now())
         self._blobs.put(key, data)
         try:
             with self._database.write() as connection:
                 lock_tree(connection)
-                replaced = self._check_place(connection, node_id, path, len(data), actor)
-                self._make_folders(connection, node_id, path.rpartition("/")[0])
+                replaced = self._check_place(connection, actor, node_id, path, len(data))
+                self._make_folders(connection, node_id, path)
                 rows.put_attachment(connection, node_id, stored)
         except QuireError as error:
             # When the database went away it may have committed, and then the blob is needed.
@@ -205,17 +164,34 @@ class Attachments:
             self._workspace.discard([replaced.blob_key])
         return stored
 
+    def delete(self, actor: Principal, node_id: NodeId, path: str) -> None:
+        """Remove a file, or a folder with all it holds. Raises NotFound."""
+        path = check_attachment_path(path)
+        with self._database.write() as connection:
+            lock_tree(connection)
+            self._workspace.require(actor, node_id, Right.EDITOR, connection)
+            found = rows.find_attachment(connection, node_id, path)
+            if found is None:
+                raise NotFound("file", path)
+            gone = [found, *rows.list_attachments(connection, node_id, path)]
+            rows.delete_paths(connection, node_id, [each.path for each in gone])
+        self._workspace.discard([each.blob_key for each in gone if each.blob_key is not None])
+
+    def snapshot(self, node_id: NodeId) -> Sequence[Attachment]:
+        """Everything attached to a node, folders included, in the order of paths.
+
+        Nobody's right is asked: it is for runs that were allowed to start.
+        """
+        with self._database.read() as connection:
+            return rows.list_attachments(connection, node_id)
+
+    # Inside
+
     def _check_place(
-        self,
-        connection: Connection,
-        node_id: NodeId,
-        path: str,
-        size: int,
-        actor: Principal | None,
+        self, connection: Connection, actor: Principal, node_id: NodeId, path: str, size: int
     ) -> Attachment | None:
         """What a file would replace, when it may be stored at all."""
-        if actor is not None:
-            self._workspace.require(actor, node_id, Right.EDITOR, connection)
+        self._workspace.require(actor, node_id, Right.EDITOR, connection)
         present = rows.find_attachments(connection, node_id, [*_folders_above(path), path])
         replaced = present.pop(path, None)
         if replaced is not None and replaced.is_folder:
@@ -228,28 +204,14 @@ class Attachments:
             raise TooLarge("What is attached", self._limit_bytes, field="file")
         return replaced
 
-    def _remove(self, node_id: NodeId, path: str, actor: Principal | None) -> None:
-        with self._database.write() as connection:
-            lock_tree(connection)
-            if actor is not None:
-                self._workspace.require(actor, node_id, Right.EDITOR, connection)
-            found = rows.find_attachment(connection, node_id, path)
-            if found is None:
-                raise NotFound("file", path)
-            gone = [found, *rows.list_attachments(connection, node_id, path)]
-            rows.delete_paths(connection, node_id, [each.path for each in gone])
-        self._workspace.discard([each.blob_key for each in gone if each.blob_key is not None])
-
     def _make_folders(self, connection: Connection, node_id: NodeId, path: str) -> None:
-        """Make a folder and those above it where they are missing. Raises AlreadyExists."""
-        wanted = [*_folders_above(path), path] if path else []
+        """Make the folders above a path that are missing."""
+        wanted = _folders_above(path)
         present = rows.find_attachments(connection, node_id, wanted)
         for each in wanted:
             if each not in present:
                 folder = Attachment(each, True, 0, None, None, self._clock.now())
                 rows.put_attachment(connection, node_id, folder)
-            elif not present[each].is_folder:
-                raise AlreadyExists(f"{each} is a file.")
 
 
 def _folders_above(path: str) -> list[str]:
