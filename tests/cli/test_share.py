@@ -52,9 +52,24 @@ def test_gives_and_takes_rights(quire: Quire, data_dir: Path) -> None:
 
 
 @pytest.mark.usefixtures("shared")
+def test_shares_with_everybody(quire: Quire, data_dir: Path) -> None:
+    result = quire("share", _PATH, "--everybody", "--as", "viewer")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        f"Everybody has the right of viewer to {_PATH}.\n",
+    )
+    assert _right_of("bob", data_dir) is Right.VIEWER
+    result = quire("share", _PATH, "--everybody", "--as", "none")
+    assert result.stdout == f"Everybody has no right to {_PATH}.\n"
+    assert _right_of("bob", data_dir) is None
+
+
+@pytest.mark.usefixtures("shared")
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
+        ([_PATH, "--everybody", "--as", "owner"], 1, "Allowed values: editor, viewer."),
+        ([_PATH, "--everybody", "--user", "bob", "--as", "viewer"], 1, "either"),
         (["/none", "--user", "bob", "--as", "viewer"], 1, "Path /none does not exist."),
         (["none", "--user", "bob", "--as", "viewer"], 1, "not absolute"),
         ([_PATH, "--user", "eve", "--as", "viewer"], 1, "User eve does not exist."),

@@ -29,6 +29,9 @@ def share(
     ],
     user: Annotated[str | None, typer.Option(help="Name of the user to share with.")] = None,
     group: Annotated[str | None, typer.Option(help="Name of the group to share with.")] = None,
+    everybody: Annotated[
+        bool, typer.Option("--everybody", help="Share with all who have an account.")
+    ] = False,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     blob_url: BlobUrl = None,
@@ -43,22 +46,25 @@ def share(
     from quire.store.blobs import BlobStore
     from quire.workspace.tree import Workspace
 
-    if user is not None and group is None:
-        name, kind = user, PrincipalKind.USER
-    elif group is not None and user is None:
-        name, kind = group, PrincipalKind.GROUP
-    else:
-        raise InvalidRequest("Name either a --user or a --group to share with.")
+    if (user is not None) + (group is not None) + everybody != 1:
+        raise InvalidRequest("Share either with a --user, with a --group or with --everybody.")
     settings = settings_of(data_dir, database_url, blob_url)
     # Whoever can open the database may do everything; nothing is stored in this name.
     operator = Principal(PrincipalId(0), PrincipalKind.SERVICE, "quire share", Role.ADMIN)
     with open_stored(settings) as database:
         clock = SystemClock()
-        principal = Principals(database, clock).get_by_name(name, kind)
-        blobs = BlobStore.open(settings.blob_url, settings.blobs_dir)
-        held = Workspace(database, blobs, clock).share(
-            operator, path, principal, None if right is _Given.NONE else Right(right.value)
+        workspace = Workspace(
+            database, BlobStore.open(settings.blob_url, settings.blobs_dir), clock
         )
+        given = None if right is _Given.NONE else Right(right.value)
+        if everybody:
+            workspace.share_with_everybody(operator, path, given)
+            held_by_all = "no right to" if given is None else f"the right of {given} to"
+            typer.echo(f"Everybody has {held_by_all} {path}.")
+            return
+        name, kind = (user, PrincipalKind.USER) if user else (group or "", PrincipalKind.GROUP)
+        principal = Principals(database, clock).get_by_name(name, kind)
+        held = workspace.share(operator, path, principal, given)
     if held is None:
         typer.echo(f"{principal.name} has no right to {path}.")
     elif held.value == right.value:
