@@ -9,10 +9,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from quire.identity.permissions import Right
+
 __all__ = [
+    "ACCESS_LEVELS",
+    "DEFAULT_DIRECTORY",
     "INTERACTIVE_RUN_ANSWER",
     "MOST_UNFINISHED_RUNS_OF_A_NOTEBOOK",
     "RUN_STATUS_SHOWS_FULL_NOTEBOOK_ID",
+    "WORKSPACE_COLOR",
 ]
 
 RUN_STATUS_SHOWS_FULL_NOTEBOOK_ID = True
@@ -23,3 +28,14 @@ INTERACTIVE_RUN_ANSWER: Mapping[str, Any] = MappingProxyType({})
 
 MOST_UNFINISHED_RUNS_OF_A_NOTEBOOK = 50
 """More are refused with 400: a notebook that starts itself would fill the server (contract 8)."""
+
+ACCESS_LEVELS: Mapping[Right | None, str] = MappingProxyType(
+    {Right.OWNER: "OWNER", Right.EDITOR: "EDIT", Right.VIEWER: "VIEW", None: "NONE"}
+)
+"""The words of ``accessLevel`` and ``publicAccessLevel``."""
+
+DEFAULT_DIRECTORY = "data/notebook_files"
+"""Where files are listed and uploaded when no directory is named: the notebook's own folder."""
+
+WORKSPACE_COLOR = "#307FFF"
+"""Workspaces have no colours here; clients are told one."""

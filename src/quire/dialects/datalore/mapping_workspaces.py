@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from quire.dialects.datalore.decisions import ACCESS_LEVELS, WORKSPACE_COLOR
 from quire.dialects.datalore.mapping_runs import shown_time
 from quire.identity.models import Principal
 from quire.identity.names import url_name
@@ -15,9 +16,6 @@ from quire.workspace.addressing import base62
 from quire.workspace.models import Node, NodeKind, Publication
 
 __all__ = ["describe_entry", "describe_report", "describe_workspace"]
-
-_ACCESS = {Right.OWNER: "OWNER", Right.EDITOR: "EDIT", Right.VIEWER: "VIEW", None: "NONE"}
-_COLOR = "#307FFF"
 
 
 def describe_workspace(
@@ -41,13 +39,13 @@ def describe_workspace(
             "trashFolderId": {"ownerId": owner_id, "id": base62(_derived(area.uid, "trash"))},
             "reportsFolderId": {"ownerId": owner_id, "id": base62(_derived(area.uid, "reports"))},
             "name": area.name,
-            "color": _COLOR,
+            "color": WORKSPACE_COLOR,
             "isDefault": is_default,
-            "publicAccessLevel": _ACCESS[area.public_right],
+            "publicAccessLevel": ACCESS_LEVELS[area.public_right],
             "isEmpty": is_empty,
         },
         "owner": {"id": owner_id, "name": owner_name},
-        "accessLevel": _ACCESS[right],
+        "accessLevel": ACCESS_LEVELS[right],
         "accessorId": url_name(accessor.name),
         "isSharedWithTeam": is_shared,
         "isCreatedFromGit": False,
@@ -74,10 +72,10 @@ def describe_entry(
             "parentId": dict(parent),
             "createdAt": shown_time(node.created_at),
             "modifiedAt": shown_time(node.modified_at),
-            "publicAccessLevel": _ACCESS[node.public_right],
+            "publicAccessLevel": ACCESS_LEVELS[node.public_right],
         },
         "favorite": False,
-        "accessLevel": _ACCESS[right],
+        "accessLevel": ACCESS_LEVELS[right],
     }
     if is_notebook:
         described["entity"]["language"] = (node.language or "python").upper()
@@ -102,7 +100,7 @@ def describe_report(
         "url": f"{root}/report/{base62(report.uid)}",
         "createdAt": shown_time(report.created_at),
         "updatedAt": shown_time(report.updated_at),
-        "accessLevel": _ACCESS[right],
+        "accessLevel": ACCESS_LEVELS[right],
     }
 
 

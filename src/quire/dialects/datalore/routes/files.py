@@ -10,6 +10,7 @@ from starlette.responses import Response
 from quire.dialects.base import Call, Endpoint, Services
 from quire.dialects.datalore import mapping_files as mapping
 from quire.dialects.datalore import wire_notebooks as wire
+from quire.dialects.datalore.decisions import DEFAULT_DIRECTORY
 from quire.dialects.datalore.errors import invisible_is_forbidden
 from quire.dialects.datalore.routes.access import find_notebook, operation
 from quire.errors import AlreadyExists, InvalidValue
@@ -35,7 +36,7 @@ def endpoints(services: Services) -> list[Endpoint]:
         return services.workspace.get(call.principal, area_of(node)).id, path
 
     def list_files(call: Call, node: Node, body: wire.ListFiles) -> dict[str, Any]:
-        directory = mapping.NOTEBOOK_FILES if body.directory is None else body.directory
+        directory = DEFAULT_DIRECTORY if body.directory is None else body.directory
         if mapping.is_data_root(directory):
             return {"files": mapping.describe_roots()}
         node_id, path = place(call, node, directory, "directory")
@@ -74,7 +75,7 @@ def endpoints(services: Services) -> list[Endpoint]:
     def upload(call: Call, form: wire.UploadFile) -> dict[str, str]:
         node = find_notebook(services, call, form.owner_id, form.notebook_id, Access.FULL)
         name = mapping.read_file_name(form.file.filename)
-        directory = mapping.NOTEBOOK_FILES if form.directory is None else form.directory
+        directory = DEFAULT_DIRECTORY if form.directory is None else form.directory
         if mapping.is_data_root(directory):
             raise InvalidValue("directory", "files lie in one of the roots.", allowed=mapping.ROOTS)
         with invisible_is_forbidden():

@@ -1,0 +1,30 @@
+"""The parity page names every endpoint, and only tests that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.dialects.datalore.conftest import Door
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "parity" / "datalore.md").read_text()
+FILES = dict(re.findall(r"\*\*([A-Z])\*\*\s+`(tests/[\w/]+\.py)`", PAGE))
+PROOFS = sorted(set(re.findall(r"\b([A-Z])::(test_\w+)", PAGE)))
+
+
+@pytest.mark.parametrize(("letter", "test"), PROOFS)
+def test_proof_exists(letter: str, test: str) -> None:
+    source = (ROOT / FILES[letter]).read_text()
+    assert re.search(rf"def {test}\(", source), f"{FILES[letter]} has no {test}"
+
+
+def test_every_endpoint_is_named(door: Door) -> None:
+    named = {
+        f"`{method} {route.path}`"
+        for route in door.dialect.routes
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    assert [each for each in sorted(named) if each not in PAGE] == []
