@@ -19,10 +19,13 @@ from starlette.responses import Response
 
 from quire.clock import Clock, SystemClock
 from quire.compute.clusters import Clusters
+from quire.compute.environments import Environments
+from quire.compute.libraries import Libraries
 from quire.compute.local import LocalLauncher
 from quire.compute.logs import LogDelivery
 from quire.compute.manager import ClusterManager
-from quire.compute.packages import NoPackages
+from quire.compute.maven_libraries import MavenLibraries
+from quire.compute.package_builder import PackageBuilder
 from quire.compute.scripts import Scripts
 from quire.compute.uses import ClusterUses
 from quire.dialects.base import Dialect, Services, install_dialects
@@ -75,6 +78,7 @@ from quire.store.journal import Journal
 from quire.store.values import read_value, write_value
 from quire.web.pages import Pages
 from quire.workspace.attachments import Attachments
+from quire.workspace.connections import Connections
 from quire.workspace.files import FileStore
 from quire.workspace.locations import Locations
 from quire.workspace.publications import Publications
@@ -121,6 +125,7 @@ class Server:
         self.files = FileStore(settings.files_dir)
         self.locations = Locations(self.workspace, self.files)
         self.destinations = Destinations(self.database, self.clock)
+        self.connections = Connections(self.database, self.clock)
         self.run_tokens = RunTokens(_shared_secret(self.database))
         self.new_admin_token = ensure_administrator(self.database, self.clock, settings.admin_token)
         self.url = ""
@@ -229,8 +234,17 @@ class Server:
             Scripts(self.principals, self.locations).read,
             release=lambda attempt_id: self.cluster_uses.release(attempt_id),
         )
+        builder = PackageBuilder(settings)
+        self.environments = Environments(database, clock, builder)
+        self.libraries = Libraries(
+            settings,
+            builder,
+            self.environments,
+            self.locations,
+            MavenLibraries(settings, builder).resolve,
+        )
         self.cluster_uses = ClusterUses(
-            database, clock, settings, self.clusters, self.cluster_manager, NoPackages()
+            database, clock, settings, self.clusters, self.cluster_manager, self.libraries
         )
 
     def _build_app(self) -> FastAPI:
@@ -274,6 +288,7 @@ class Server:
                 self.files,
                 self.runs,
                 self.cluster_uses,
+                self.connections,
             )
         )
         pages = Pages(services)
@@ -307,6 +322,7 @@ class Server:
         self.retention.loop.start()
         self.session_keeper.loop.start()
         self.cluster_manager.loop.start()
+        self.libraries.loop.start()
         self.dispatcher.loop.start()
 
     def close(self) -> None:
@@ -315,6 +331,7 @@ class Server:
             loop.close()
         self.session_keeper.close()
         self.cluster_manager.close()
+        self.libraries.close()
         self.placement.close()
         self.database.close()
 
@@ -353,6 +370,7 @@ class Server:
             self.recovery.loop,
             self.outbox.loop,
             self.cluster_manager.loop,
+            self.libraries.loop,
             self.session_keeper.loop,
         )
 

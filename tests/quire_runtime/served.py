@@ -21,6 +21,7 @@ from quire.ids import AttemptId
 from quire.internal.runtime import runtime_router
 from quire.store.blobs import BlobStore
 from quire.store.database import Database
+from quire.workspace.connections import Connections
 from quire.workspace.files import FileStore
 from quire.workspace.tree import Workspace
 from tests.compute.parts import ClusterParts
@@ -67,6 +68,7 @@ class Served:
         self.parts = WatchedParts(database, blobs, clock)
         self.workspace = Workspace(database, blobs, clock)
         self.files = FileStore(folder / "files")
+        self.connections = Connections(database, clock)
         self.run_tokens = RunTokens(b"a secret of many bytes")
         self.app = FastAPI()
         self.app.include_router(
@@ -77,6 +79,7 @@ class Served:
                 self.files,
                 self.parts.runs,
                 self.parts.uses,
+                self.connections,
             )
         )
         self.run_id = self.start_run()

@@ -253,7 +253,6 @@ def read_conda(text: str) -> list[str] | str:
 
 
 def _is_this_python(version: str) -> bool:
-    import sys
 
     own = [str(part) for part in sys.version_info[:3]]
     return (

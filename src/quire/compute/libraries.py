@@ -26,6 +26,8 @@ from quire.compute.package_builder import BuildFailed, PackageBuilder, PipReques
 from quire.compute.uses import Prepared, UseState
 from quire.errors import NotFound, QuireError
 from quire.identity.models import Principal
+from quire.loop import BackgroundLoop
+from quire.placement.users import plain_environment
 from quire.settings import Settings
 from quire.workspace.locations import Locations
 
@@ -34,6 +36,7 @@ __all__ = ["Libraries", "LibraryState", "LibraryStatus", "MavenResolver"]
 _LOG = structlog.get_logger(__name__)
 _LARGEST_FILE_BYTES = 1024 * 1024 * 1024
 _WORKERS = 2
+_CLEAN_SECONDS = 3600.0
 _REMEMBERED = 500
 _TOLD_AGAIN_SECONDS = 5.0  # a failure is told again for this long before it is tried again
 _PYTHON = (LibraryKind.PYPI, LibraryKind.WHEEL, LibraryKind.REQUIREMENTS)
@@ -112,9 +115,11 @@ class Libraries:
         self._lock = threading.Lock()
         self._works: dict[str, _Work] = {}
         self._threads = ThreadPoolExecutor(_WORKERS, thread_name_prefix="libraries")
+        self.loop = BackgroundLoop("libraries", self._clean)
 
     def close(self) -> None:
         """Begin nothing more. What is being installed is finished by its next asker."""
+        self.loop.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def prepare(
@@ -149,6 +154,12 @@ class Libraries:
             work = self._works.get(self._key(actor, libraries, found))
             states = dict(work.states) if work is not None else {}
         return [states.get(each, LibraryStatus(each, LibraryState.PENDING)) for each in libraries]
+
+    def _clean(self) -> float:
+        """Remove what nobody has used for long."""
+        for removed in self._builder.collect_garbage(time.time()):
+            _LOG.info("libraries.layer_removed", layer=removed)
+        return _CLEAN_SECONDS
 
     # -- what is remembered -----------------------------------------------------------------
 
@@ -225,7 +236,10 @@ class Libraries:
             python=prepared.python,
             site_packages=prepared.site_packages,
             jars=tuple(dict.fromkeys(jars)),
-            environment={"R_LIBS": ":".join(folders)} if folders else {},
+            environment={
+                **prepared.environment,
+                **({"R_LIBS": ":".join(folders)} if folders else {}),
+            },
         )
 
     def _install_other(self, actor: Principal, library: Library) -> Sequence[str]:
@@ -278,9 +292,11 @@ class Libraries:
             if libraries:
                 raise _Failed(_blamed(libraries, str(error)), str(error)) from error
             raise
+        programs = f"{Path(layer.python).parent}:{plain_environment()['PATH']}"
         return Prepared(
             python=layer.python if layer.replaces else None,
             site_packages=(layer.site_packages,) if layer.packages else (),
+            environment={"PATH": programs},
         )
 
     def _request(

@@ -111,6 +111,16 @@ class PackageBuilder:
             self._root = root
         return self._root
 
+    @property
+    def tools_user(self) -> KernelUser | None:
+        """Whom tools run as that work for nobody in particular; None: the server's own user."""
+        _ = self.root  # which finds the user
+        user = self._user
+        if user is None or not user.uid_base:
+            return user
+        number = user.uid_base + _USERS_FROM
+        return KernelUser(number, number)
+
     def keep_file(self, name: str, content: bytes) -> Path:
         """Keep a file where every user may read it, under a folder named after its content."""
         safe = re.sub(r"[^\w.+-]", "_", Path(name).name) or "file"

@@ -12,6 +12,7 @@
                                                               "arguments", "request_id"}
     GET    /internal/v1/runtime/child-runs/{id}?wait_seconds=
     POST   /internal/v1/runtime/child-runs/{id}/cancel
+    GET    /internal/v1/runtime/connections/{name}           {"url"} of a named database
 
 A token opens these only while its attempt is active, with the rights of who made the run. Errors
 are ``{"error": code, "message": text}``.
@@ -49,6 +50,7 @@ from quire.identity.principals import Principals
 from quire.identity.run_tokens import RunTokens, RunTokenUse
 from quire.ids import AttemptId
 from quire.internal.errors import render_error
+from quire.workspace.connections import Connections
 from quire.workspace.files import FileStatus, FileStore
 from quire.workspace.models import NodeKind
 from quire.workspace.tree import Workspace
@@ -120,6 +122,7 @@ def runtime_router(
     files: FileStore,
     runs: Runs,
     cluster_uses: ClusterUses,
+    connections: Connections,
 ) -> APIRouter:
     """The routes above, over these services."""
 
@@ -144,6 +147,11 @@ def runtime_router(
     _add_files(router, files, signed)
     _add_notebooks(router, workspace, signed)
     _add_child_runs(router, workspace, runs, cluster_uses, signed)
+
+    @router.get("/connections/{name}")
+    def connection(name: str, caller: Caller = signed) -> dict[str, str]:
+        return {"url": connections.url_for(caller.principal, name)}
+
     return router
 
 

@@ -229,8 +229,10 @@ class Execution:
             "parameters": dict(assignment.parameters),
             "compute": self._compute,
         }
-        code = limiting_code(assignment.limits) + configuration_code(settings)
-        if kernel.name != "python3":
+        code = limiting_code(
+            assignment.limits, is_kept=bool(assignment.session)
+        ) + configuration_code(settings)
+        if kernel.name != "python3" or kernel.python is not None:
             root = str(Path(quire_runtime.__file__).parents[1])
             code = f"__import__('sys').path.append({root!r})\n{code}"
         if kernel.set_up(code):

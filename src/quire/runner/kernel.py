@@ -57,6 +57,7 @@ class Kernel(Protocol):
     """What the driver needs of a kernel."""
 
     name: str
+    python: str | None  # the interpreter that was asked for; None: the usual one of its name
     pid: int | None  # None when it does not run on this machine
     language_info: Mapping[str, Any]
     channels: Channels
@@ -144,6 +145,7 @@ class ForkedKernel:
     """A kernel that is this process's own child."""
 
     name = "python3"
+    python: str | None = None
     poll_seconds = None
 
     def __init__(
@@ -296,8 +298,9 @@ class ManagedKernel:
 
     poll_seconds = _MANAGED_POLL_SECONDS
 
-    def __init__(self, name: str, manager: Any) -> None:
+    def __init__(self, name: str, manager: Any, python: str | None = None) -> None:
         self.name = name
+        self.python = python
         self._manager = manager
         self.pid: int | None = getattr(manager.provisioner, "pid", None)
         self._status: int | None = None
@@ -357,9 +360,14 @@ class ManagedKernel:
         self.channels.close()
 
 
-def start_kernel(name: str, home: KernelHome, start_seconds: float) -> ManagedKernel:
-    """Start the kernel of a kernelspec. Raises KernelNotStarted, naming the kernels there are."""
-    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+def start_kernel(
+    name: str, home: KernelHome, start_seconds: float, *, python: str | None = None
+) -> ManagedKernel:
+    """Start the kernel of a kernelspec, or ipykernel of another interpreter.
+
+    Raises KernelNotStarted, naming the kernels there are.
+    """
+    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
     from jupyter_client.manager import KernelManager
 
     specs = KernelSpecManager(ensure_native_kernel=True)
@@ -377,6 +385,11 @@ def start_kernel(name: str, home: KernelHome, start_seconds: float) -> ManagedKe
         ip=str(home.folder / "m"),
         connection_file=str(home.folder / "managed.json"),
     )
+    environment = dict(home.kernel_environment())
+    if python is not None:
+        program = [python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        manager._kernel_spec = KernelSpec(argv=program, display_name=python, language="python")
+        environment["PATH"] = f"{Path(python).parent}:{environment.get('PATH', os.defpath)}"
     user: dict[str, Any] = {}
     if home.user is not None:
         user = {"user": home.user.uid, "group": home.user.gid, "extra_groups": []}
@@ -384,8 +397,8 @@ def start_kernel(name: str, home: KernelHome, start_seconds: float) -> ManagedKe
         manager.write_connection_file()  # before the start, or the kernel's user cannot read it
         if home.user is not None:
             os.chown(manager.connection_file, home.user.uid, home.user.gid)
-        manager.start_kernel(cwd=str(home.working_dir), env=home.kernel_environment(), **user)
-        kernel = ManagedKernel(name, manager)
+        manager.start_kernel(cwd=str(home.working_dir), env=environment, **user)
+        kernel = ManagedKernel(name, manager, python)
     except Exception as error:
         raise KernelNotStarted(f"The kernel {name!r} did not start: {error}") from error
     give_up_at = time.monotonic() + start_seconds

@@ -8,6 +8,13 @@ from quire.runner.protocol import Limits
 
 __all__ = ["OutputCount", "bounds", "limit_process", "limiting_code"]
 
+# A hard bound could not be raised again for the next run.
+_FURTHER_CPU_SECONDS = (
+    "(lambda r: r.setrlimit(r.RLIMIT_CPU, ("
+    "int(sum(r.getrusage(r.RUSAGE_SELF)[:2])) + {seconds}, r.getrlimit(r.RLIMIT_CPU)[1]"
+    ")))(__import__('resource'))\n"
+)
+
 
 def bounds(limits: Limits) -> dict[int, tuple[int, int]]:
     """Soft and hard bound of each resource that is limited.
@@ -34,16 +41,21 @@ def limit_process(pid: int, limits: Limits) -> None:
         resource.prlimit(pid, number, bound)
 
 
-def limiting_code(limits: Limits) -> str:
+def limiting_code(limits: Limits, *, is_kept: bool = False) -> str:
     """Python by which a kernel bounds itself, leaving no name behind.
 
     What a process may do to itself needs no privilege, while containers often take the one to bound
-    another user's process even from root.
+    another user's process even from root. A kernel that ``is_kept`` for further runs has its CPU
+    time bounded anew for each, from what it has used by then.
     """
-    return "".join(
+    lines = [
         f"__import__('resource').setrlimit({number}, {bound})\n"
         for number, bound in bounds(limits).items()
-    )
+        if number != resource.RLIMIT_CPU or not is_kept
+    ]
+    if is_kept and limits.cpu_seconds:
+        lines.append(_FURTHER_CPU_SECONDS.format(seconds=limits.cpu_seconds))
+    return "".join(lines)
 
 
 class OutputCount:

@@ -339,7 +339,7 @@ class _Attempt:
 
     def _execute_notebook(self, compute: Mapping[str, Any] | None) -> Ending:
         try:
-            kernel = self._kernel = self._choose_kernel()
+            kernel = self._kernel = self._choose_kernel((compute or {}).get("python"))
         except KernelNotStarted as error:
             return Ending("internal_error", "kernel_not_started", str(error))
         try:
@@ -395,15 +395,21 @@ class _Attempt:
         execution = TaskExecution(assignment, home, self._orders, self._emit, prepare)
         return self._compute.explain(execution.run(), got_spark=execution.has_spark)
 
-    def _choose_kernel(self) -> Kernel:
+    def _choose_kernel(self, python: str | None) -> Kernel:
+        """The kernel that is ready, or one of another kernelspec or interpreter."""
         name = self._assignment.kernel_name
         kernel = self._kernel
         assert kernel is not None
-        if name == kernel.name or (name in _DEFAULT_KERNELS and kernel.name in _DEFAULT_KERNELS):
+        if name not in _DEFAULT_KERNELS:
+            python = None  # the kernelspec says which program it is
+        if kernel.python == python and (
+            name == kernel.name or (name in _DEFAULT_KERNELS and kernel.name in _DEFAULT_KERNELS)
+        ):
             return kernel
         kernel.kill()
         self._kernel = None
-        return start_kernel(name or "python3", self._home, self._config.kernel_start_seconds)
+        seconds = self._config.kernel_start_seconds
+        return start_kernel(name or "python3", self._home, seconds, python=python)
 
     def _take_answer(self, answer: ReportAnswer) -> None:
         if answer.command is not None:
