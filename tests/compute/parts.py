@@ -53,7 +53,7 @@ class ScriptedDriver:
         self.present = DriverReport(DriverPhase.STARTING)
         self.doors: dict[str, str | None] = {}
         self.released: list[tuple[str, bool]] = []
-        self.asked_workers: list[int] = []
+        self.asked_workers: list[tuple[int, int]] = []
         self.asked_to_stop = False
         self.killed = False
         self.removed = False
@@ -78,8 +78,8 @@ class ScriptedDriver:
     def submit_target(self) -> SubmitTarget:
         return SubmitTarget("spark://here:1", {}, {}, "/spark", "/java", GIB, GIB, 1)
 
-    def set_workers(self, number: int) -> None:
-        self.asked_workers.append(number)
+    def set_workers(self, least: int, most: int) -> None:
+        self.asked_workers.append((least, most))
 
     def stop(self) -> None:
         self.asked_to_stop = True

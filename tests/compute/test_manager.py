@@ -250,13 +250,32 @@ def test_resizing_adds_and_removes_workers(parts: ClusterParts) -> None:
     resized = parts.clusters.resize(parts.user, cluster.id, workers=3)
     assert (resized.state, resized.spec.workers) == (_S.RESIZING, 3)
     parts.manager.round()
-    assert driver.asked_workers == [3]
+    parts.manager.round()
+    assert driver.asked_workers == [(3, 3)]
     assert parts.state(cluster) is _S.RESIZING
     driver.come_up(3)
     parts.manager.round()
     assert (parts.state(cluster), parts.get(cluster).worker_count) == (_S.RUNNING, 3)
     assert parts.happened(cluster)[-2:] == [_E.RESIZING, _E.RESIZED]
     assert parts.get(cluster).started_at == cluster.created_at
+
+
+def test_bounds_that_change_are_handed_on(parts: ClusterParts) -> None:
+    cluster = parts.create(autoscale=AutoScale(1, 2))
+    driver = parts.bring_up(cluster)
+    parts.clusters.resize(parts.user, cluster.id, autoscale=AutoScale(2, 4))
+    parts.manager.round()
+    assert driver.asked_workers == [(2, 4)]
+    driver.come_up(3)
+    parts.manager.round()
+    assert parts.state(cluster) is _S.RUNNING
+
+
+def test_a_fixed_size_becomes_bounds_with_another_driver(parts: ClusterParts) -> None:
+    cluster = parts.create(workers=1)
+    parts.bring_up(cluster)
+    resized = parts.clusters.resize(parts.user, cluster.id, autoscale=AutoScale(1, 2))
+    assert resized.state is _S.RESTARTING
 
 
 def test_resizing_to_no_workers_replaces_the_driver(parts: ClusterParts) -> None:

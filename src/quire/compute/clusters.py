@@ -221,7 +221,8 @@ class Clusters:
     ) -> Cluster:
         """Give a cluster that runs other workers; exactly one of the two is given.
 
-        Going from no workers to some, or back, replaces the driver. Raises as :meth:`edit` does.
+        Going from no workers to some, or from a number to bounds, or back, replaces the driver.
+        Raises as :meth:`edit` does.
         """
         with self._database.write() as connection:
             cluster = self._locked(connection, actor, cluster_id, ClusterRight.RESTART)
@@ -234,7 +235,7 @@ class Clusters:
             )
             self._check_room(connection, spec, without=cluster.id)
             cluster_rows.update_spec(connection, cluster.id, spec)
-            replaced = (spec.most_workers > 0) != (cluster.spec.most_workers > 0)
+            replaced = _kind_of_size(spec) != _kind_of_size(cluster.spec)
             cluster = replace(cluster, spec=spec)
             if replaced:
                 return self._restart(connection, cluster, actor, "it was resized")
@@ -496,6 +497,11 @@ class Clusters:
                 f"{needed} it."
             )
         return cluster
+
+
+def _kind_of_size(spec: ClusterSpec) -> tuple[bool, bool]:
+    """What a driver must be started anew for, when it changes."""
+    return spec.most_workers > 0, spec.autoscale is not None
 
 
 def _in_state(cluster: Cluster) -> str:

@@ -115,8 +115,8 @@ class Driver(Protocol):
         """Where programs of runs on it are submitted. Raises Unavailable."""
         ...
 
-    def set_workers(self, number: int) -> None:
-        """Have as many workers; takes effect later. Raises Unavailable."""
+    def set_workers(self, least: int, most: int) -> None:
+        """Have workers between these numbers, which come and go as needed; takes effect later."""
         ...
 
     def stop(self) -> None:

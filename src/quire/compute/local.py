@@ -142,10 +142,15 @@ class LocalDriver:
             raise Unavailable("The Spark driver is gone.")
         return _submit_target(config, target.master, target.conf)
 
-    def set_workers(self, number: int) -> None:
-        """Have as many workers; takes effect later. Raises Unavailable."""
-        with _reachable():
-            self._process.set_workers(number)
+    def set_workers(self, least: int, most: int) -> None:
+        """Have workers between these numbers, which come and go as needed; takes effect later."""
+
+        def ask() -> None:
+            # Waits for workers that leave, and runs the scripts of those that come.
+            with contextlib.suppress(DriverGone, *_BUSY):
+                self._process.set_workers(least, most if most > least else 0)
+
+        threading.Thread(target=ask, name="resize", daemon=True).start()
 
     def stop(self) -> None:
         """Ask it to end; returns at once."""
@@ -298,6 +303,7 @@ class LocalLauncher:
             worker_environment={**roles, "DB_IS_DRIVER": "FALSE"} if roles else {},
             init_scripts=tuple(ScriptFile(name, content) for name, content in plan.scripts),
             jars=tuple(str(jar) for jar in plan.jars),
+            spark_context=spec.has_application,
         )
 
 
