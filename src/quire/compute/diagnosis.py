@@ -40,5 +40,9 @@ def explain_jvm_end(
 
 def last_words(said: str) -> str:
     """The lines of a process' output that say what went wrong; empty when none does."""
-    found = [line.strip() for line in said.splitlines() if _SAID.match(line)]
-    return " ".join(found[-3:])[:_LONGEST_WORDS]
+    lines = [line.strip() for line in said.splitlines()]
+    found = [number for number, line in enumerate(lines) if _SAID.match(line)][-3:]
+    told = [lines[number] for number in found]
+    if found and told[-1].startswith("Error occurred"):
+        told += lines[found[-1] + 1 : found[-1] + 2]  # the next line says which
+    return " ".join(told)[:_LONGEST_WORDS]

@@ -142,6 +142,7 @@ class DriverJvm:
             jvm = self._client.jvm
             loader = jvm.java.lang.Thread.currentThread().getContextClassLoader()
             for path in paths:
+                self._check_readable(path)
                 # What all sessions and the Scala shell look classes up in; Spark itself tells
                 # executors only.
                 loader.addURL(jvm.java.io.File(path).toURI().toURL())
@@ -154,9 +155,15 @@ class DriverJvm:
 
         def add() -> None:
             for path in paths:
+                self._check_readable(path)
                 self._context.addFile(path)
 
         self._ask(add)
+
+    def _check_readable(self, path: str) -> None:
+        # Spark itself only notes it in its log.
+        if not self._client.jvm.java.io.File(path).canRead():
+            raise JvmFailed(f"The cluster's user cannot read {path}.")
 
     def jobs(self) -> tuple[SparkJob, ...]:
         """The jobs that run. Raises JvmFailed."""
