@@ -16,6 +16,7 @@ from quire.compute.launcher import (
     SparkGateway,
     SubmitTarget,
 )
+from quire.compute.libraries import LibraryState, LibraryStatus
 from quire.compute.logs import LogDelivery
 from quire.compute.manager import ClusterManager
 from quire.compute.models import (
@@ -184,12 +185,21 @@ class ScriptedPackages:
     def __init__(self) -> None:
         self.prepared = Prepared()
         self.asked: list[tuple[tuple[Library, ...], str | None]] = []
+        self.states: dict[str, tuple[LibraryState, str]] = {}
+        self.unknown = (LibraryState.PENDING, "")
 
     def prepare(
         self, actor: Principal, libraries: tuple[Library, ...], environment: str | None
     ) -> Prepared:
         self.asked.append((libraries, environment))
         return self.prepared
+
+    def statuses(
+        self, actor: Principal, libraries: tuple[Library, ...], environment: str | None = None
+    ) -> list[LibraryStatus]:
+        return [
+            LibraryStatus(each, *self.states.get(each.value, self.unknown)) for each in libraries
+        ]
 
 
 class ClusterParts(Parts):

@@ -30,6 +30,7 @@ from quire.compute.models import (
     ClusterSpec,
     ClusterState,
     DriverState,
+    Library,
 )
 from quire.errors import AlreadyExists, InvalidState, NotFound, PermissionDenied, QuotaExceeded
 from quire.identity.models import Principal
@@ -193,6 +194,27 @@ class Clusters:
                 self._check_room(connection, spec, without=cluster.id)
                 cluster = self._restart(connection, cluster, actor, "its definition was changed")
             return cluster
+
+    def change_libraries(
+        self,
+        actor: Principal,
+        cluster_id: str,
+        *,
+        add: Sequence[Library] = (),
+        remove: Sequence[Library] = (),
+    ) -> Cluster:
+        """Give a cluster's runs other libraries; runs that have begun keep theirs.
+
+        Raises NotFound, PermissionDenied.
+        """
+        with self._database.write() as connection:
+            cluster = self._locked(connection, actor, cluster_id, ClusterRight.MANAGE)
+            kept = [each for each in cluster.spec.libraries if each not in remove]
+            spec = replace(cluster.spec, libraries=tuple(dict.fromkeys([*kept, *add])))
+            cluster_rows.update_spec(connection, cluster.id, spec)
+            now = self._clock.now()
+            note(connection, cluster, ClusterEventType.EDITED, now, {"user": actor.name})
+            return replace(cluster, spec=spec)
 
     def start(self, actor: Principal, cluster_id: str) -> Cluster:
         """Start a cluster that has ended. Raises NotFound, PermissionDenied, InvalidState."""

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Connection
 
@@ -38,6 +38,9 @@ from quire.settings import Settings
 from quire.store import clusters as cluster_rows
 from quire.store.database import Database
 from quire.store.locks import lock_shared_cluster
+
+if TYPE_CHECKING:
+    from quire.compute.libraries import LibraryStatus
 
 __all__ = [
     "Answer",
@@ -83,6 +86,12 @@ class Packages(Protocol):
         self, actor: Principal, libraries: tuple[Library, ...], environment: str | None
     ) -> Prepared:
         """Begin, or see how far it is. Returns at once."""
+        ...
+
+    def statuses(
+        self, actor: Principal, libraries: tuple[Library, ...], environment: str | None = None
+    ) -> list[LibraryStatus]:
+        """Where each library stands for whoever prepares exactly these."""
         ...
 
 
@@ -241,6 +250,15 @@ class ClusterUses:
             cluster = cluster_rows.get_of_attempt(connection, attempt_id)
         return cluster is None or cluster.state not in ACTIVE
 
+    def library_statuses(self, actor: Principal, cluster: Cluster) -> list[LibraryStatus]:
+        """Where the libraries of a cluster stand; those of one that is up begin to be installed."""
+        spec = cluster.spec
+        if not spec.libraries:
+            return []
+        if cluster.is_up:
+            self._packages.prepare(actor, spec.libraries, spec.packages)
+        return self._packages.statuses(actor, spec.libraries, spec.packages)
+
     def find(self, attempt_ids: Collection[AttemptId]) -> dict[AttemptId, UsedCluster]:
         """What attempts have or had, and of which clusters; for showing it."""
         if not attempt_ids:
@@ -335,7 +353,12 @@ class ClusterUses:
                 self._clusters.budget.check(spec)
                 cluster = self._clusters.create_in(
                     connection,
-                    replace(spec, labels=(), autotermination_seconds=None),
+                    replace(
+                        spec,
+                        labels=(),
+                        autotermination_seconds=None,
+                        has_application=not request.submits,
+                    ),
                     owner=request.actor,
                     source=ClusterSource.JOB,
                     run_id=request.run_id,

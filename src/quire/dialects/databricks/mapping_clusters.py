@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from quire.compute.libraries import LibraryStatus
 from quire.compute.models import (
     AutoScale,
     Cluster,
@@ -17,6 +18,8 @@ from quire.compute.models import (
     ClusterState,
     Compute,
     InitScript,
+    Library,
+    LibraryKind,
     ScriptKind,
 )
 from quire.compute.uses import UsedCluster
@@ -32,6 +35,7 @@ __all__ = [
     "compute_of",
     "describe_cluster",
     "describe_event",
+    "describe_library_status",
     "event_kinds",
     "node_types",
     "notices_of",
@@ -100,6 +104,17 @@ _EVENTS = {
     # The vendor has no word for these: what could not be honoured, and an end by a fault.
     ClusterEventType.NOTICE: "SPARK_EXCEPTION",
     ClusterEventType.FAILED: "SPARK_EXCEPTION",
+}
+
+
+_LIBRARIES = {
+    LibraryKind.PYPI: "pypi",
+    LibraryKind.WHEEL: "whl",
+    LibraryKind.REQUIREMENTS: "requirements",
+    LibraryKind.EGG: "egg",
+    LibraryKind.JAR: "jar",
+    LibraryKind.MAVEN: "maven",
+    LibraryKind.CRAN: "cran",
 }
 
 
@@ -381,3 +396,28 @@ def node_types() -> list[dict[str, Any]]:
         }
         for name, (cores, memory) in NODE_TYPES.items()
     ]
+
+
+def describe_library_status(status: LibraryStatus) -> dict[str, Any]:
+    """The LibraryFullStatus object of contract 8.7."""
+    return {
+        "library": _describe_library(status.library),
+        "status": status.state.upper(),
+        "messages": [status.message] if status.message else [],
+        "is_library_for_all_clusters": False,
+    }
+
+
+def _describe_library(library: Library) -> dict[str, Any]:
+    name = _LIBRARIES[library.kind]
+    if library.kind is LibraryKind.MAVEN:
+        maven: dict[str, Any] = {"coordinates": library.value}
+        if library.repository:
+            maven["repo"] = library.repository
+        if library.exclusions:
+            maven["exclusions"] = list(library.exclusions)
+        return {name: maven}
+    if library.kind in (LibraryKind.PYPI, LibraryKind.CRAN):
+        package = {"package": library.value}
+        return {name: {**package, "repo": library.repository} if library.repository else package}
+    return {name: library.value}

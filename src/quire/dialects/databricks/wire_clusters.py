@@ -12,6 +12,7 @@ from quire.dialects.databricks.wire import (
     Choice,
     Integer,
     JsonObject,
+    Library,
     Model,
     Moment,
     Name,
@@ -26,6 +27,7 @@ __all__ = [
     "STATE_NAMES",
     "ChangeOwner",
     "ClusterId",
+    "ClusterLibraries",
     "CreateCluster",
     "EditCluster",
     "ListClusters",
@@ -81,6 +83,11 @@ class Nothing(Model):
 
 class ClusterId(Model):
     cluster_id: Needed
+
+
+class ClusterLibraries(Model):
+    cluster_id: Needed
+    libraries: Annotated[list[Library], Field(min_length=1)]
 
 
 class _Definition(NewCluster):

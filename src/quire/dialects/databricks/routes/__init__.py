@@ -22,7 +22,15 @@ from quire.dialects.base import (
 )
 from quire.dialects.databricks import credentials
 from quire.dialects.databricks.errors import render_error
-from quire.dialects.databricks.routes import clusters, destinations, identity, jobs, runs, workspace
+from quire.dialects.databricks.routes import (
+    clusters,
+    destinations,
+    identity,
+    jobs,
+    libraries,
+    runs,
+    workspace,
+)
 from quire.dialects.databricks.wire import drop_nulls
 from quire.dialects.reading import read_json_object, read_query, validate
 
@@ -43,6 +51,7 @@ def databricks_dialect(services: Services) -> Dialect:
         *jobs.endpoints(services),
         *runs.endpoints(services),
         *clusters.endpoints(services),
+        *libraries.endpoints(services),
         *workspace.endpoints(services),
         *destinations.endpoints(services),
         *identity.endpoints(services),
