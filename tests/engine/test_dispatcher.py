@@ -333,6 +333,16 @@ def test_controls_take_the_values_of_a_run(world: World) -> None:
     assert "parameters.city" in world.view(bad).attempt.message
 
 
+def test_the_notebooks_environment_comes_along(world: World) -> None:
+    notebook = new_notebook("python", "plain", [code_cell("1")])
+    bad = {"no name": "x", "NUMBER": 1, "NUL": "\0"}
+    notebook["metadata"]["quire"]["environment"] = {"COLOUR": "red", "SIZE": "L", **bad}
+    world.workspace.import_notebook(world.admin, NOTEBOOK, notebook, overwrite=True)
+    world.submit(definition=definition(environment={"SIZE": "S"}))
+    assert world.dispatcher.dispatch_one()
+    assert world.pool.assigned[0].environment == {"COLOUR": "red", "SIZE": "S"}
+
+
 def test_the_notebooks_files_come_along(world: World) -> None:
     node = world.workspace.get(world.admin, NOTEBOOK)
     world.attachments.write(world.admin, node.id, "data/a.csv", b"1")

@@ -41,6 +41,7 @@ from quire.store.journal import run_prefix
 from quire.store.runs import Candidate, RunView
 from quire.workspace.attachments import Attachments
 from quire.workspace.controls import set_values
+from quire.workspace.formats.document import environment_of
 
 __all__ = ["Dispatcher", "ParameterResolver"]
 
@@ -253,7 +254,7 @@ class Dispatcher:
             notebook_path=task.workspace_path or task.label,
             flavour=pin.flavour,
             parameters=dict(parameters),
-            environment=dict(definition.environment),
+            environment={**environment_of(pin.notebook), **definition.environment},
             task=program,
             runtime={
                 "server_url": server_url,

@@ -10,12 +10,14 @@ from types import MappingProxyType
 from typing import Any
 
 from quire.identity.permissions import Right
+from quire.identity.scopes import Level
 
 __all__ = [
     "ACCESS_LEVELS",
     "DEFAULT_DIRECTORY",
     "INTERACTIVE_RUN_ANSWER",
     "MOST_UNFINISHED_RUNS_OF_A_NOTEBOOK",
+    "RUN_SCOPE",
     "RUN_STATUS_SHOWS_FULL_NOTEBOOK_ID",
     "WORKSPACE_COLOR",
 ]
@@ -25,6 +27,9 @@ RUN_STATUS_SHOWS_FULL_NOTEBOOK_ID = True
 
 INTERACTIVE_RUN_ANSWER: Mapping[str, Any] = MappingProxyType({})
 """Body of the answer to an interactive run, which is given at once."""
+
+RUN_SCOPE = Level.USER
+"""What a token has to cover for the run API, unless it was made for that very notebook."""
 
 MOST_UNFINISHED_RUNS_OF_A_NOTEBOOK = 50
 """More are refused with 400: a notebook that starts itself would fill the server (contract 8)."""

@@ -28,6 +28,7 @@ __all__ = [
     "code_cell",
     "decode",
     "encode",
+    "environment_of",
     "flavour_of",
     "give_cell_ids",
     "language_of",
@@ -45,6 +46,7 @@ OUTPUT_KEY = "application/vnd.databricks.v1+output"
 """Output metadata: the vendor's own result record that this output displays."""
 
 _CELL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MESSAGE_LENGTH = 300
 
 
@@ -166,6 +168,22 @@ def flavour_of(notebook: Mapping[str, Any]) -> str:
     return (
         "databricks" if isinstance(own, Mapping) and own.get("flavour") == "databricks" else "plain"
     )
+
+
+def environment_of(notebook: Mapping[str, Any]) -> dict[str, str]:
+    """The environment variables a notebook brings along, as ``metadata.quire.environment``.
+
+    What cannot be a variable is passed over: a file may say anything there.
+    """
+    own = notebook.get("metadata", {}).get("quire")
+    given = own.get("environment") if isinstance(own, Mapping) else None
+    if not isinstance(given, Mapping):
+        return {}
+    return {
+        name: value
+        for name, value in given.items()
+        if _VARIABLE.fullmatch(name) and isinstance(value, str) and "\x00" not in value
+    }
 
 
 def check(notebook: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from quire.engine.artifacts import Artifact
 from quire.engine.runs import RunView
 from quire.errors import NotFound, PermissionDenied
 from quire.identity.permissions import Right
-from quire.identity.scopes import Access, Level, is_bound_to, require_scope
+from quire.identity.scopes import Access, is_bound_to, require_scope
 from quire.workspace.controls import check_parameters
 from quire.workspace.models import Node
 
@@ -142,7 +142,7 @@ def _find_run(services: Services, call: Call, text: str) -> tuple[RunView, Node 
 def _check_scope(call: Call, node: Node | None, access: Access) -> None:
     """A token has to be a user's own, or one for this very notebook."""
     if node is None or not is_bound_to(call.principal, node.uid, access):
-        require_scope(call.principal, Level.USER, access)
+        require_scope(call.principal, decisions.RUN_SCOPE, access)
 
 
 def _file(artifact: Artifact, data: bytes) -> Response:
