@@ -12,7 +12,7 @@ import pytest
 
 from quire.placement.local import LocalPlacement
 from quire.runner.processes import start_time
-from quire.runner.protocol import Command
+from quire.runner.protocol import Command, Limits
 from tests.runner.conftest import Bench, Finished, Started, make_notebook
 
 SESSION = "7"
@@ -245,3 +245,31 @@ def _is_idle(bench: Bench) -> bool:
         if kept.get(SESSION, 0.0) is not None:
             return SESSION in kept
         os.sched_yield()
+
+
+def test_each_run_has_its_own_cpu_seconds(own_bench: Bench) -> None:
+    burn = (
+        "import resource, time\n"
+        "end = time.process_time() + 0.7\n"
+        "while time.process_time() < end: pass\n"
+        "print(resource.getrlimit(resource.RLIMIT_CPU)[0])"
+    )
+    bounds = [int(_run(own_bench, burn, limits=Limits(cpu_seconds=2)).text(0)) for _ in range(4)]
+    assert bounds == sorted(bounds)
+    assert bounds[-1] > bounds[0]
+    endless = _run(own_bench, "while True: pass", limits=Limits(cpu_seconds=1))
+    assert endless.outcome == ("failed", "kernel_died")
+    assert "SIGXCPU" in endless.finished["message"]
+
+
+def test_what_a_notebook_has_made_of_its_surroundings_stays(own_bench: Bench) -> None:
+    made = (
+        "import os\nos.mkdir('below')\nos.chdir('below')\n"
+        "os.environ['GIVEN'] = 'changed'\nos.environ['OWN'] = 'mine'\nspark = 'my own'"
+    )
+    _run(own_bench, made, environment={"GIVEN": "1"})
+    look = "print(os.path.basename(os.getcwd()), os.environ['GIVEN'], os.environ['OWN'], spark)"
+    assert _run(own_bench, look).text(0) == "below changed mine my own\n"
+    assert _run(own_bench, look).text(0) == "below changed mine my own\n"
+    assert _run(own_bench, "del spark, dbutils", "1").outcome == ("success", "completed")
+    assert _run(own_bench, "print(dbutils is not None)").text(0) == "True\n"
