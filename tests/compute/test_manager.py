@@ -222,6 +222,9 @@ def test_a_crash_of_a_cluster_without_workers_waits_for_the_next_who_asks(
     assert parts.ask(first, spark=True).state is UseState.PENDING
     driver = parts.bring_up(cluster)
     assert parts.ask(first, spark=True).state is UseState.READY
+    assert parts.ask(first).state is UseState.READY
+    driver.present = DriverReport(DriverPhase.ENDING)
+    assert parts.ask(first).cause == "driver_lost"  # asked before anybody else has seen it
     driver.die()
     parts.manager.round()
     left = parts.get(cluster)

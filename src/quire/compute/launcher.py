@@ -40,6 +40,7 @@ class DriverPhase(StrEnum):
 
     STARTING = "starting"
     READY = "ready"
+    ENDING = "ending"  # of no use any more; its processes are on their way out
     GONE = "gone"
 
 

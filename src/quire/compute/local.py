@@ -99,7 +99,7 @@ class LocalDriver:
     def _ask(self) -> DriverReport:
         status = self._process.status()
         if status.phase is ProcessPhase.STOPPING:
-            return DriverReport(DriverPhase.STARTING, message="Ending.")
+            return DriverReport(DriverPhase.ENDING)
         ready = status.phase is ProcessPhase.READY
         return DriverReport(
             DriverPhase.READY if ready else DriverPhase.STARTING,

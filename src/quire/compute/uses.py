@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from quire.clock import Clock
 from quire.compute.checks import check_spec, is_lazy
 from quire.compute.clusters import Clusters
-from quire.compute.launcher import Driver, SparkGateway, SubmitTarget
+from quire.compute.launcher import Driver, DriverPhase, SparkGateway, SubmitTarget
 from quire.compute.lifecycle import ACTIVE
 from quire.compute.models import (
     Cluster,
@@ -54,6 +54,7 @@ __all__ = [
 ]
 
 SHARED_NAME = "Shared"
+_OVER = frozenset({DriverPhase.ENDING, DriverPhase.GONE})
 
 _CLASSES = frozenset({LibraryKind.JAR, LibraryKind.MAVEN})
 
@@ -412,7 +413,7 @@ class ClusterUses:
         if request.submits and lazy:
             target = self._drivers.local_target(cluster)
             return Answer(UseState.READY, cluster=cluster, submit=target)
-        if lazy and not spark:
+        if lazy and not spark and use.generation is None:
             return Answer(UseState.READY, cluster=cluster, lazy=True)
         if master is not None and master.startswith("sc://"):
             remote = {"remote": master, "session_tag": use.session_key, "job_group": request.group}
@@ -436,11 +437,13 @@ class ClusterUses:
         if driver is None:
             self._drivers.wake()
             return waiting
+        if use.generation == cluster.generation and (report := driver.report()).phase in _OVER:
+            self._drivers.wake()
+            why = f": {report.message}" if report.message else ""
+            message = f"The Spark driver of cluster {cluster.id} died{why}."
+            return Answer(UseState.FAILED, message, "driver_lost", cluster)
         if not driver.alive():
             self._drivers.wake()
-            if use.generation == cluster.generation:
-                message = f"The Spark driver of cluster {cluster.id} died."
-                return Answer(UseState.FAILED, message, "driver_lost", cluster)
             return waiting
         if use.generation != cluster.generation:
             with self._database.write() as connection:
