@@ -78,6 +78,7 @@ def spec_to_json(spec: ClusterSpec) -> dict[str, Any]:
         if scale
         else None,
         "master": spec.master,
+        "has_application": spec.has_application,
         "spark_conf": dict(spec.spark_conf),
         "environment": dict(spec.environment),
         "init_scripts": [

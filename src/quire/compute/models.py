@@ -89,6 +89,7 @@ class ClusterSpec:
     workers: int = 0  # 0: the driver does the work itself
     autoscale: AutoScale | None = None  # in place of ``workers``
     master: str | None = None  # an external one: spark://, yarn, k8s://, or sc:// (Spark Connect)
+    has_application: bool = True  # False: workers alone, for a program that is submitted to them
     spark_conf: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)  # variables of every process
     init_scripts: tuple[InitScript, ...] = ()

@@ -77,6 +77,7 @@ def _python_file(
     settings = {
         **assignment.runtime,
         "environment": dict(assignment.environment),
+        "home_dir": str(home.folder),
         "working_dir": str(home.working_dir),
         "compute": dict(compute) or None,
     }

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.databricks.conftest import Curl, wait_for_end
+from tests.jar import MAIN_CLASS, store_in_repository
 
 CLUSTER = {
     "spark_version": "7.5.x-scala2.12",
@@ -115,3 +116,90 @@ def test_a_program_has_no_export(curl: Curl) -> None:
     answer = curl(path=f"/jobs/runs/export?run_id={run['run_id']}")
     assert answer["error_code"] == "INVALID_PARAMETER_VALUE"
     assert "ran no notebook" in answer["message"]
+
+
+@pytest.fixture
+def jar(curl: Curl, tmp_path: Path, demo_jar: Path) -> str:
+    return upload(curl, tmp_path / "demo.jar", demo_jar.read_bytes())
+
+
+def test_jar(curl: Curl, jar: str) -> None:
+    libraries = [{"jar": f"/Workspace{jar}"}]
+    task = {"main_class_name": MAIN_CLASS, "parameters": ["of the job"]}
+    body = {
+        "name": "Nightly model training",
+        "new_cluster": CLUSTER,
+        "libraries": libraries,
+        "spark_jar_task": task,
+    }
+    job_id = curl("--request", "POST", path="/jobs/create", data=body)["job_id"]
+    passed = ["john doe", "35"]
+    answer = curl(
+        *("--request", "POST"),
+        path="/jobs/run-now",
+        data={"job_id": job_id, "jar_params": passed},
+    )
+    run, output = ended(curl, answer["run_id"])
+    assert run["state"]["result_state"] == "SUCCESS", output
+    assert run["task"] == {"spark_jar_task": task}
+    assert run["overriding_parameters"] == {"jar_params": passed}
+    assert run["cluster_spec"]["libraries"] == libraries
+    assert "arguments john doe|35\n" in output["logs"]
+    assert "master local[" in output["logs"]
+    assert "sum 45\n" in output["logs"]
+    curl("--request", "POST", path="/jobs/delete", data={"job_id": job_id})
+
+
+def test_jar_on_workers_with_a_library_of_a_repository(
+    curl: Curl, demo_jar: Path, tmp_path: Path
+) -> None:
+    repository = demo_jar.parent / "repository"
+    library = {"coordinates": store_in_repository(demo_jar, repository)}
+    run, output = submit(
+        curl,
+        new_cluster={**CLUSTER, "num_workers": 1},
+        libraries=[{"maven": {**library, "repo": repository.as_uri()}}],
+        spark_jar_task={"main_class_name": MAIN_CLASS},
+    )
+    assert run["state"]["result_state"] == "SUCCESS", output
+    assert "master spark://" in output["logs"]
+    assert "sum 45\n" in output["logs"]
+
+
+def test_jar_that_fails(curl: Curl, jar: str) -> None:
+    run, output = submit(
+        curl,
+        libraries=[{"jar": f"/Workspace{jar}"}],
+        spark_jar_task={"main_class_name": MAIN_CLASS, "parameters": ["fail"]},
+    )
+    state = run["state"]
+    assert (state["life_cycle_state"], state["result_state"]) == ("TERMINATED", "FAILED")
+    assert output["error"] == "java.lang.IllegalStateException: as asked"
+    assert "demo.Main" in output["error_trace"]
+
+
+def test_spark_submit(curl: Curl, jar: str) -> None:
+    task = {"parameters": ["--class", MAIN_CLASS, f"/Workspace{jar}", "10"]}
+    run, output = submit(curl, spark_submit_task=task)
+    assert run["state"]["result_state"] == "SUCCESS", output
+    assert run["task"] == {"spark_submit_task": task}
+    assert output == {"metadata": run}
+    task = {"parameters": [*task["parameters"], "fail"]}
+    run, output = submit(curl, spark_submit_task=task)
+    assert run["state"]["result_state"] == "FAILED"
+    assert output["error"] == "java.lang.IllegalStateException: as asked"
+
+
+def test_python_file_uses_the_clusters_spark(curl: Curl, tmp_path: Path) -> None:
+    source = (
+        b"from pyspark.sql import SparkSession\n"
+        b"print(spark.range(10).count(), sc.parallelize([1, 2]).sum())\n"
+        b"spark.range(3).createOrReplaceTempView('numbers')\n"
+        b"own = SparkSession.builder.appName('mine').getOrCreate()\n"
+        b"print(own.sql('SELECT sum(id) FROM numbers').first()[0])\n"
+        b"own.stop()\n"
+    )
+    path = upload(curl, tmp_path / "uses_spark.py", source)
+    run, output = submit(curl, spark_python_task={"python_file": path})
+    assert run["state"]["result_state"] == "SUCCESS", output
+    assert output["logs"].startswith("10 3\n3\n")
