@@ -1,4 +1,4 @@
-"""The parity page names every endpoint, and only tests that exist."""
+"""The parity page names every endpoint, every field of a run, and only tests that exist."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from quire.dialects.datalore import wire_runs
 from tests.dialects.datalore.conftest import Door
 
 ROOT = Path(__file__).parents[3]
@@ -28,3 +29,13 @@ def test_every_endpoint_is_named(door: Door) -> None:
         for method in (route.methods or set()) - {"HEAD"}
     }
     assert [each for each in sorted(named) if each not in PAGE] == []
+
+
+def test_every_field_of_a_run_is_named(door: Door) -> None:
+    asked = {field.alias or name for name, field in wire_runs.RunNotebook.model_fields.items()}
+    run_id = door.run()
+    shown = set(door.status(run_id))
+    door.play(run_id)
+    assert [
+        each for each in asked | shown | set(door.status(run_id)) if f"`{each}`" not in PAGE
+    ] == []
