@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -173,3 +177,71 @@ def test_what_nobody_uses_goes(builder: PackageBuilder) -> None:
     os.utime(builder.root / "layers" / new.key / "quire-layer.json", (long_ago, long_ago))
     builder.build(("leaf==2.0",), PipRequest(), ADA)
     assert builder.collect_garbage(time.time()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may run what it installs as others")
+def test_what_is_installed_runs_as_a_user_of_its_own(tmp_path: Path) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="quire-test-", dir="/var/tmp"))
+    try:
+        folder.chmod(0o755)
+        url = add_to_index(folder / "index", "leaf", "1.0", {"leaf.py": ""})
+        builder = PackageBuilder(
+            Settings(
+                data_dir=tmp_path,
+                environments_dir=str(folder / "environments"),
+                package_index_url=url,
+            )
+        )
+        # A source distribution, whose build says who it runs as.
+        source = builder.keep_file("grown-1.0.tar.gz", _source_distribution())
+        pins = builder.resolve(PipRequest(wheels=(source,)), ADA)
+        layer = builder.build(pins, PipRequest(), ADA)
+        site = Path(layer.site_packages)
+        assert int((site / "grown.py").read_text().partition("=")[2]) == 1_000_000_000 + (
+            (1 << 23) + ADA.id
+        )
+        # What it made is the server's now, and everybody may read it.
+        for path in (builder.root / "layers" / layer.key).rglob("*"):
+            status = path.lstat()
+            assert status.st_uid == 0
+            assert path.is_symlink() or status.st_mode & 0o022 == 0
+        answer = subprocess.run(
+            [layer.python, "-c", "import grown"], user=65534, group=65534, extra_groups=[], cwd="/"
+        )
+        assert answer.returncode == 0
+    finally:
+        shutil.rmtree(folder)
+
+
+def _source_distribution() -> bytes:
+    backend = """
+import os, zipfile
+def _wheel(folder):
+    name = "grown-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(folder, name), "w") as archive:
+        archive.writestr("grown.py", f"UID = {os.getuid()}")
+        archive.writestr("grown-1.0.dist-info/METADATA",
+                         "Metadata-Version: 2.1\\nName: grown\\nVersion: 1.0\\n")
+        archive.writestr("grown-1.0.dist-info/WHEEL",
+                         "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        archive.writestr("grown-1.0.dist-info/RECORD", "")
+    return name
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    return _wheel(folder)
+"""
+    project = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+[project]
+name = "grown"
+version = "1.0"
+"""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for name, text in (("backend.py", backend), ("pyproject.toml", project)):
+            entry = tarfile.TarInfo(f"grown-1.0/{name}")
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return content.getvalue()

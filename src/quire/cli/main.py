@@ -10,7 +10,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from quire.cli import clusters, destinations, doctor, groups, serve, share, tokens, users
+from quire.cli import (
+    clusters,
+    connections,
+    destinations,
+    doctor,
+    environments,
+    groups,
+    serve,
+    share,
+    tokens,
+    users,
+)
 from quire.errors import QuireError
 
 __all__ = ["app"]
@@ -44,6 +55,8 @@ app.add_typer(tokens.app, name="token")
 app.command("share")(share.share)
 app.add_typer(destinations.app, name="destination")
 app.add_typer(clusters.app, name="cluster")
+app.add_typer(environments.app, name="env")
+app.add_typer(connections.app, name="connection")
 app.command("doctor")(doctor.doctor)
 
 
