@@ -179,6 +179,28 @@ def test_controls_are_run_where_they_stand(notebook: Notebook) -> None:
     assert notebook.run(show)["stdout"] == 'a "b"\n'
 
 
+def test_cells_of_sql(notebook: Notebook) -> None:
+    notebook.run(notebook.add("least = 2"))
+    query = "SELECT n FROM range(5) AS t(n) WHERE n >= {least}"
+    made = notebook(
+        "cell/create",
+        cellType="SQL",
+        source=query,
+        data={"databaseId": None, "variableName": "frame"},
+        run=True,
+    )
+    assert made["runResult"]["executionStatus"] == "VALID", made
+    assert made["runResult"]["outputs"][0]["outputType"] == "TABLE"
+    show = notebook.add("print(list(frame['n']))")
+    several = notebook("cells/run", cellIds=[made["cellId"], show])
+    assert several["results"][1]["stdout"] == "[2, 3, 4]\n"
+    unknown = {"databaseId": "nowhere", "variableName": None}
+    notebook("cell/edit", cellId=made["cellId"], newContent="SELECT 1", data=unknown)
+    result = notebook.run(made["cellId"])
+    assert result["executionStatus"] == "ERROR"
+    assert "nowhere" in result["errorMessage"]
+
+
 def test_runs_execute_the_cells_of_all_worksheets(notebook: Notebook) -> None:
     first = notebook("cells")["cells"][0]["cellId"]
     notebook("cell/edit", cellId=first, newContent="parts = ['one']")

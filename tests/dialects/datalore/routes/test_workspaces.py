@@ -174,3 +174,17 @@ def test_a_token_for_notebooks_sees_no_workspaces(door: Door) -> None:
     )
     assert status == 403
     assert door.answer.headers["www-authenticate"] == 'Bearer scope="WORKSPACE", access="READ"'
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/environments/v1/all",
+        "/api/datasources/v1/search",
+        "/api/user_management/v1/api-tokens/oauth/authorize",
+        "/api/workspaces/v1/database/query",
+    ],
+)
+def test_what_is_not_done_is_no_page(door: Door, path: str) -> None:
+    status, text = door.refuse("POST", path, headers={"Accept": "text/html"})
+    assert (status, text) == (404, f"No API found for 'POST {path}'")

@@ -45,6 +45,9 @@ _PREFIXES = (
     "/api/notebook/v1",
     "/api/workspaces/v1",
     "/api/user_public/v1",
+    "/api/user_management/v1",
+    "/api/environments/v1",
+    "/api/datasources/v1",
     "/notebook",
 )
 _OPENAPI_PATH = "/api/run/v1/openapi.json"

@@ -58,12 +58,13 @@ def endpoints(services: Services) -> list[Endpoint]:
             if node.kind is not NodeKind.FILE and area_of(node) == area.path
         ]
         reports = services.publications.find([node.id for node in found])
+        workspace, parent = entity_id(services, area), entity_id(services, folder)
         return [
             mapping.describe_entry(
                 node,
                 identifier=entity_id(services, node),
-                workspace=entity_id(services, area),
-                parent=entity_id(services, folder),
+                workspace=workspace,
+                parent=parent,
                 right=tree.right_of(call.principal, node),
                 report=reports.get(node.id),
             )
