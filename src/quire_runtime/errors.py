@@ -100,11 +100,19 @@ class CommandFailed(Exception):
         self.exit_code = exit_code
 
 
-class SparkUnavailable(Exception):
+class _Plain(Exception):
+    """One whose text says all there is; a notebook shows it without the way to it."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Asked for by IPython."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class SparkUnavailable(_Plain):
     """This run can get no Spark; the text says why."""
 
 
-class SparkDriverLost(Exception):
+class SparkDriverLost(_Plain):
     """The Spark driver of this run ended under it; the text says how."""
 
 

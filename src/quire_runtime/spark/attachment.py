@@ -42,6 +42,8 @@ class Attachment:
         self._begin(session)
         self.on_detach: list[Callable[[], None]] = []
         self.interpreters: list[Any] = []  # of other languages, in the driver
+        self.exchange: str | None = None  # where files change hands with another user
+        self.added_files: dict[str, str] = {}  # by name: where the notebook has its own
         self._tell = tell
         self._place: Place | None = None
         self._gateway: Any = None
@@ -50,6 +52,7 @@ class Attachment:
         self._cancelling: threading.Thread | None = None
         self._cancelled = threading.Event()
         self._interrupted_at: float | None = None
+        self._why_lost: str | None = None
         atexit.register(self._let_go)
 
     @property
@@ -105,7 +108,8 @@ class Attachment:
         self._fresh = True
         gateway.begin()
         _silence_errors_said_twice()
-        sharing.share_with(self.session.home_dir, self.session.working_dir, gateway)
+        session = self.session
+        self.exchange = sharing.share_with(session.home_dir, session.working_dir, gateway)
         return gateway
 
     def gateway_class(self, base: Any) -> Any:
@@ -140,6 +144,12 @@ class Attachment:
         """Folders of packages that this run has beside its interpreter's own."""
         return os.pathsep.join(self.session.package_folders())
 
+    def begin_cell(self) -> None:
+        """A cell begins: forget a driver that was lost, and be ready for an interrupt."""
+        if self._why_lost is not None:
+            self.detach()
+        self.watch_interrupts()
+
     def watch_interrupts(self) -> None:
         """Let an interrupt of the cell that runs now end the run's jobs too."""
         if self.attached and threading.current_thread() is threading.main_thread():
@@ -157,7 +167,7 @@ class Attachment:
     def detach(self) -> None:
         """Forget the driver. What is used next finds one anew."""
         self._let_go()
-        self._place = None
+        self._place = self._why_lost = None
         self.session.compute.pop("spark", None)
         for forget in self.on_detach:
             forget()
@@ -185,11 +195,10 @@ class Attachment:
         kind.setActiveSession(self._java_session)
 
     def _lost(self, error: BaseException) -> Exception:
-        if not isinstance(error, Exception) or self._gateway is None:
-            return SparkDriverLost("The Spark driver of this run has ended, and its data with it.")
-        why = places.ask_why_lost(self.session)
-        self.detach()
-        return why
+        """The driver does not answer: why. What is attached goes when the cell has ended."""
+        if self._why_lost is None:
+            self._why_lost = str(places.ask_why_lost(self.session))
+        return SparkDriverLost(self._why_lost)
 
     def take_interrupt(self) -> bool:
         """Whether this cell was interrupted just now; asked about once.

@@ -27,7 +27,7 @@ def offer(shell: Any, session: Session) -> Attachment:
     names.install()
     attachment.on_detach.append(names.forget)
     frames.register(shell)
-    shell.events.register("pre_run_cell", lambda *_: attachment.watch_interrupts())
+    shell.events.register("pre_run_cell", lambda *_: attachment.begin_cell())
     return attachment
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import functools
 import importlib.machinery
-import importlib.util
+import os
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
+from quire_runtime.spark import sharing
 from quire_runtime.spark.attachment import Attachment
 
 __all__ = ["install"]
@@ -27,6 +28,8 @@ def install(attachment: Attachment) -> None:
     """Change pyspark as soon as it is imported, or now when it has been."""
     patches: dict[str, Callable[[ModuleType], None]] = {
         "pyspark.java_gateway": functools.partial(_patch_gateway, attachment),
+        "pyspark.core.broadcast": _patch_broadcast,
+        "pyspark.core.files": functools.partial(_patch_files, attachment),
         "pyspark.core.context": functools.partial(_patch_context, attachment),
         "pyspark.sql.session": functools.partial(_patch_session, attachment),
     }
@@ -69,10 +72,30 @@ def _patch_gateway(attachment: Attachment, module: Any) -> None:
     module.ClientServer._quire_base = base
 
 
+def _patch_broadcast(module: Any) -> None:
+    module.NamedTemporaryFile = sharing.temporary_file
+
+
+def _patch_files(attachment: Attachment, module: Any) -> None:
+    files = module.SparkFiles
+    get = _original(files, "get")
+
+    def get_readable(cls: Any, filename: str) -> str:
+        """Where a file is that was added: the driver's copy, or the notebook's own."""
+        path: str = get.__get__(None, cls)(filename)
+        own = attachment.added_files.get(filename)
+        if own is not None and not cls._is_running_on_worker and not os.access(path, os.R_OK):
+            return own
+        return path
+
+    _replace(files, "get", classmethod(get_readable), get)
+
+
 def _patch_context(attachment: Attachment, module: Any) -> None:
     context = module.SparkContext
     launch = _original(module, "launch_gateway")
     begin = _original(context, "_do_init")
+    add = _original(context, "addFile")
 
     def launch_gateway(conf: Any = None, popen_kwargs: Any = None) -> Any:
         """Connect to the driver of the run."""
@@ -97,6 +120,8 @@ def _patch_context(attachment: Attachment, module: Any) -> None:
             jsc = attachment.java_context()
         conf = module.SparkConf(_jconf=jsc.getConf())
         begin(self, None, None, None, pyFiles, environment, batchSize, serializer, conf, jsc, *more)
+        if attachment.exchange is not None:
+            self._temp_dir = attachment.exchange
         # What executors run finds the packages that the notebook finds.
         path = attachment.python_path()
         if path:
@@ -114,6 +139,21 @@ def _patch_context(attachment: Attachment, module: Any) -> None:
             if context._active_spark_context is self:
                 context._active_spark_context = None
 
+    def addFile(self: Any, path: str, recursive: bool = False) -> None:
+        """Remember where the notebook has the file: it may not read the driver's copy."""
+        local = os.path.abspath(path[len("file:") :] if path.startswith("file:") else path)
+        if not os.path.exists(local):
+            add(self, path, recursive)
+            return
+        add(self, local, recursive)
+        attachment.added_files[os.path.basename(local)] = local
+        if local.endswith(tuple(context.PACKAGE_EXTENSIONS)):
+            sys.path.insert(1, local)
+        elif local.endswith(".py"):
+            sys.path.append(os.path.dirname(local))
+
+    _replace(context, "addFile", addFile, add)
+    module.NamedTemporaryFile = sharing.temporary_file
     _replace(module, "launch_gateway", launch_gateway, launch)
     _replace(context, "_do_init", _do_init, begin)
     _replace(context, "stop", stop, _original(context, "stop"))

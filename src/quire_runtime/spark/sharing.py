@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import tempfile
 import warnings
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["share_with"]
+__all__ = ["share_with", "temporary_file"]
 
 ACCESS = "system.posix_acl_access"
 DEFAULT = "system.posix_acl_default"
@@ -23,32 +24,46 @@ NOBODY = 0xFFFFFFFF
 OWNER, USER, GROUP, MASK, OTHERS = 0x01, 0x02, 0x04, 0x10, 0x20
 ALL, PASS = 7, 1
 PASS_BITS = 0o010  # how an earlier list of ours shows in the mode
+EXCHANGE = "spark"
 MOST_FOLDERS = 10_000
 
 
-def share_with(home: str | None, folder: str | None, gateway: Any) -> None:
+def share_with(home: str | None, folder: str | None, gateway: Any) -> str | None:
     """Let the user of the driver behind ``gateway`` work in this run's folder.
+
+    Returns a further folder, for what is handed over in files; None when there is no need of one.
 
     ``home`` was made for this run alone and holds ``folder``, the working folder. Nothing outside
     of it is ever changed; without one, nothing is. Nothing is done either when both are the same
     user, or when the driver is on another machine.
     """
     if home is None or folder is None or not _is_made_for_us(home, folder):
-        return
+        return None
     process = gateway.jvm.java.lang.ProcessHandle.current().pid()
     try:
         driver = os.stat(f"/proc/{process}").st_uid
     except OSError:
-        return
+        return None
     own = os.getuid()
     if driver == own:
-        return
+        return None
+    exchange = os.path.join(home, EXCHANGE)
     try:
-        _share(home, folder, own, driver)
+        os.makedirs(exchange, mode=0o700, exist_ok=True)
+        _share(home, [*_folders(folder), exchange], own, driver)
     except OSError as error:
         warnings.warn(
             f"Files in {folder} cannot be shared with Spark's driver: {error}", stacklevel=2
         )
+        return None
+    return exchange
+
+
+def temporary_file(*arguments: Any, **named: Any) -> Any:
+    """A ``NamedTemporaryFile`` that those may read whom its folder's list names."""
+    file = tempfile.NamedTemporaryFile(*arguments, **named)  # noqa: SIM115 - the caller does
+    os.fchmod(file.fileno(), 0o660)  # the group's part of the mode bounds what a list grants
+    return file
 
 
 def _is_made_for_us(home: str, folder: str) -> bool:
@@ -62,10 +77,10 @@ def _is_made_for_us(home: str, folder: str) -> bool:
     )
 
 
-def _share(home: str, folder: str, own: int, driver: int) -> None:
+def _share(home: str, folders: Iterable[str], own: int, driver: int) -> None:
     os.setxattr(home, ACCESS, _list(ALL, [(driver, PASS)], 0, PASS, 0))
     everything = _list(ALL, [(own, ALL), (driver, ALL)], 5, ALL, 0)
-    for each in _folders(folder):
+    for each in folders:
         os.setxattr(each, ACCESS, everything)
         os.setxattr(each, DEFAULT, everything)
 

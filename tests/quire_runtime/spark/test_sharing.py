@@ -72,7 +72,7 @@ def test_nothing_is_shared_without_a_home(tmp_path: Path, gateway: Any) -> None:
 
 
 def test_a_working_folder_elsewhere_is_left_alone(tmp_path: Path, gateway: Any) -> None:
-    home, work = folders(tmp_path, 0o700)
+    home, _ = folders(tmp_path, 0o700)
     elsewhere = tmp_path / "project"
     elsewhere.mkdir()
     (home / "link").symlink_to(elsewhere)
