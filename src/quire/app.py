@@ -257,6 +257,7 @@ class Server:
             workspace=self.workspace,
             attachments=self.attachments,
             publications=self.publications,
+            connections=self.connections,
             principals=self.principals,
             tokens=self.tokens,
             destinations=self.destinations,

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from quire.identity.tokens import Tokens
     from quire.notify.destinations import Destinations
     from quire.workspace.attachments import Attachments
+    from quire.workspace.connections import Connections
     from quire.workspace.publications import Publications
     from quire.workspace.tree import Workspace
 
@@ -79,6 +80,7 @@ class Services:
     workspace: Workspace
     attachments: Attachments
     publications: Publications
+    connections: Connections
     principals: Principals
     tokens: Tokens
     destinations: Destinations

@@ -8,7 +8,7 @@ lists and errors show none of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -100,6 +100,10 @@ class Connections:
             for row in rows
         ]
 
+    def list_usable(self, actor: Principal) -> Sequence[ConnectionInfo]:
+        """Those the actor may use, by name."""
+        return [each for each in self.list() if _is_usable(actor, each.allowed)]
+
     def url_for(self, actor: Principal, name: str) -> str:
         """Where a database is, for somebody who may use it.
 
@@ -107,9 +111,7 @@ class Connections:
         """
         with self._database.read() as connection:
             row = connection_rows.find_connection(connection, name)
-        if row is None or not (
-            row.allowed is None or actor.is_admin or set(row.allowed) & set(actor.acting_ids)
-        ):
+        if row is None or not _is_usable(actor, row.allowed):
             raise NotFound("connection", name)
         return str(row.url)
 
@@ -119,6 +121,10 @@ class Connections:
         with self._database.write() as connection:
             if not connection_rows.delete_connection(connection, name):
                 raise NotFound("connection", name)
+
+
+def _is_usable(actor: Principal, allowed: Collection[int] | None) -> bool:
+    return allowed is None or actor.is_admin or bool(set(allowed) & set(actor.acting_ids))
 
 
 def _check_administrator(actor: Principal) -> None:

@@ -194,11 +194,11 @@ def test_cells_of_sql(notebook: Notebook) -> None:
     show = notebook.add("print(list(frame['n']))")
     several = notebook("cells/run", cellIds=[made["cellId"], show])
     assert several["results"][1]["stdout"] == "[2, 3, 4]\n"
-    unknown = {"databaseId": "nowhere", "variableName": None}
-    notebook("cell/edit", cellId=made["cellId"], newContent="SELECT 1", data=unknown)
-    result = notebook.run(made["cellId"])
-    assert result["executionStatus"] == "ERROR"
-    assert "nowhere" in result["errorMessage"]
+    unknown = {"databaseId": "nowhere"}
+    refused = notebook(
+        "cell/edit", status=404, cellId=made["cellId"], newContent="SELECT 1", data=unknown
+    )
+    assert refused == {"error": "Database nowhere does not exist."}
 
 
 def test_runs_execute_the_cells_of_all_worksheets(notebook: Notebook) -> None:

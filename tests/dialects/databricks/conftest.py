@@ -21,6 +21,7 @@ from quire.store.blobs import BlobStore
 from quire.store.database import Database
 from quire.store.tables import destinations, jobs, nodes, runs
 from quire.workspace.attachments import Attachments
+from quire.workspace.connections import Connections
 from quire.workspace.publications import Publications
 from quire.workspace.tree import Workspace
 from tests.compute.parts import ClusterParts
@@ -46,6 +47,7 @@ class Door:
             workspace=self.workspace,
             attachments=Attachments(database, blobs, clock, self.workspace, limit_bytes=1_000_000),
             publications=Publications(database, blobs, clock, self.workspace),
+            connections=Connections(database, clock),
             principals=self.parts.principals,
             tokens=self.tokens,
             destinations=self.destinations,

@@ -28,6 +28,7 @@ from quire.store.blobs import BlobStore
 from quire.store.database import Database
 from quire.store.tables import nodes, runs
 from quire.workspace.attachments import Attachments
+from quire.workspace.connections import Connections
 from quire.workspace.formats.document import code_cell, new_notebook
 from quire.workspace.models import Node
 from quire.workspace.publications import Publications
@@ -78,6 +79,7 @@ class Door:
             workspace=self.workspace,
             attachments=self.attachments,
             publications=self.publications,
+            connections=Connections(database, clock),
             principals=self.parts.principals,
             tokens=self.tokens,
             destinations=Destinations(database, clock),

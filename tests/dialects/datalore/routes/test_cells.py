@@ -153,6 +153,7 @@ def test_a_new_cell(client: Client, place: dict[str, str], expected: list[str]) 
 
 
 def test_new_cells_of_every_type(client: Client) -> None:
+    _connect(client.door, "db")
     client("cell/create", cellType="MARKDOWN", source="text")
     client(
         "cell/create",
@@ -199,7 +200,39 @@ def test_bad_cells_are_not_made(client: Client, fields: dict[str, Any], text: st
     assert client.stored() == before
 
 
+def _connect(door: Door, name: str, *allowed: str) -> None:
+    people = [door.people[each].id for each in allowed] or None
+    door.services.connections.create(
+        door.parts.admin, name, "postgresql://user:secret@host/x", allowed=people
+    )
+
+
+def test_databases_of_sql_cells(client: Client) -> None:
+    _connect(client.door, "db")
+    _connect(client.door, "hers", "ann")
+    assert client("databases") == {
+        "databases": [
+            {"databaseId": "db", "name": "db", "type": "POSTGRESQL"},
+            {"databaseId": "hers", "name": "hers", "type": "POSTGRESQL"},
+        ]
+    }
+    assert [each["name"] for each in client("databases", who="editor")["databases"]] == ["db"]
+    made = client("cell/create", cellType="SQL", data={"databaseId": "hers"})["cellId"]
+    client("cell/edit", who="editor", cellId=made, newContent="select 1")
+    before = client.stored()
+    for path, fields in (
+        ("cell/create", {"cellType": "SQL", "data": {"databaseId": "hers"}}),
+        ("cell/edit", {"cellId": made, "newContent": "x", "data": {"databaseId": "hers"}}),
+    ):
+        assert client.refuse(path, who="editor", **fields) == (
+            404,
+            "Database hers does not exist.",
+        )
+    assert client.stored() == before
+
+
 def test_edits(client: Client) -> None:
+    _connect(client.door, "db")
     assert client("cell/edit", cellId="second", newContent="## Smaller") == {
         "cellId": "second",
         "applied": True,
@@ -367,7 +400,7 @@ def test_edits_of_two_clients_lose_no_cell(client: Client) -> None:
     assert sorted(client.sources()[2:]) == sorted(f"n{number}" for number in range(12))
 
 
-@pytest.mark.parametrize("path", ["databases", "definitions", "database/schema/children"])
+@pytest.mark.parametrize("path", ["definitions", "database/schema/children"])
 def test_what_is_not_done_is_refused(client: Client, path: str) -> None:
     status, text = client.refuse(path)
     assert (status, "does not" in text) == (400, True)

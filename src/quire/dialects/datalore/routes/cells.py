@@ -16,7 +16,7 @@ from quire.dialects.datalore.routes.access import operation
 from quire.engine.runs import RunView
 from quire.engine.sessions import SessionView
 from quire.engine.states import Outcome
-from quire.errors import InvalidValue
+from quire.errors import InvalidValue, NotFound
 from quire.identity.scopes import Access
 from quire.workspace import cells as notebook_cells
 from quire.workspace import worksheets
@@ -58,6 +58,8 @@ def endpoints(services: Services) -> list[Endpoint]:
 
     def create(call: Call, node: Node, body: wire.CreateCell) -> Any:
         _check_run(body.run, body.cell_type != "MARKDOWN")
+        if body.cell_type == "SQL":
+            check_database(call, body.data)
 
         def change(notebook: dict[str, Any]) -> str:
             cell = mapping.new_cell(notebook, body.cell_type, body.source, body.data)
@@ -70,6 +72,8 @@ def endpoints(services: Services) -> list[Endpoint]:
         return answer(call, node, {"cellId": cell_id}, body.run, body.timeout_ms)
 
     def edit(call: Call, node: Node, body: wire.EditCell) -> Any:
+        check_database(call, body.data or {})
+
         def change(notebook: dict[str, Any]) -> None:
             cell = find_cell(notebook, body.cell_id)
             kind = kind_of(cell)
@@ -105,6 +109,13 @@ def endpoints(services: Services) -> list[Endpoint]:
 
         tree.edit_notebook(call.principal, node.id, change)
         return Response(status_code=204)
+
+    def check_database(call: Call, data: Mapping[str, Any]) -> None:
+        """Raise NotFound for a database that the caller may not use."""
+        database = mapping.read_query_data(data)[0]
+        usable = {each.name for each in services.connections.list_usable(call.principal)}
+        if database is not None and database not in usable:
+            raise NotFound("database", database)
 
     def answer(
         call: Call, node: Node, content: dict[str, Any], run: bool, timeout_ms: int

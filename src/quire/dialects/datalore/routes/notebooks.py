@@ -16,7 +16,6 @@ from quire.workspace.worksheets import add_worksheet
 __all__ = ["endpoints"]
 
 _REFUSED = {
-    "databases": "lists of databases",
     "database/schema/children": "schemas of databases",
     "database/schema/search": "schemas of databases",
     "database/schema/condensed": "schemas of databases",
@@ -43,6 +42,15 @@ def endpoints(services: Services) -> list[Endpoint]:
 
         return services.workspace.edit_notebook(call.principal, node.id, change)[1]
 
+    def list_databases(call: Call, _: Node, __: wire.OnNotebook) -> dict[str, Any]:
+        usable = services.connections.list_usable(call.principal)
+        return {
+            "databases": [
+                {"databaseId": each.name, "name": each.name, "type": each.kind.upper()}
+                for each in usable
+            ]
+        }
+
     def refuse(what: str) -> Any:
         def handler(_: Call, __: Node, ___: wire.OnNotebook) -> Any:
             raise Unsupported(f"This server does not give {what}.")
@@ -57,6 +65,9 @@ def endpoints(services: Services) -> list[Endpoint]:
             wire.CreateWorksheet,
             Access.FULL,
             create_worksheet,
+        ),
+        operation(
+            services, "databases", "List databases", wire.OnNotebook, Access.READ, list_databases
         ),
         *(
             operation(
