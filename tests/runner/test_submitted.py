@@ -114,10 +114,25 @@ def test_a_jar_from_a_maven_repository(ready: Bench, demo_jar: Path, folder: Pat
     assert ran.finished["message"] == "The program ended with exit code 7."
 
 
-def test_cancel_ends_the_driver(ready: Bench) -> None:
-    started = start(ready, jar("sleep"))
+def start_sleeping(bench: Bench) -> tuple[Started, int]:
+    """A JAR in a long Spark job, and the process of its JVM."""
+    started = start(bench, jar("sleep"))
     started.wait_for(lambda event: "asleep" in event.get("output", {}).get("text", ""), 120)
     (pid,) = (each["kernel_pid"] for each in started.events if each["type"] == "started")
+    return started, pid
+
+
+def test_a_killed_jvm_is_told_with_its_signal(ready: Bench) -> None:
+    started, pid = start_sleeping(ready)
+    os.kill(pid, signal.SIGKILL)
+    ran = started.finish()
+    assert ran.outcome == ("failed", "program_died")
+    assert ran.finished["message"] == "The program was killed by SIGKILL."
+    assert "sum 45" in ran.text(0)
+
+
+def test_cancel_ends_the_driver(ready: Bench) -> None:
+    started, pid = start_sleeping(ready)
     ready.sink.commands[started.attempt_id] = Command.CANCEL
     os.kill(started.identity.pid, signal.SIGUSR1)
     ran = started.finish()

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from quire.engine.models import Isolation, JobDefinition, NotebookTask
+from quire.engine.models import Isolation, JobDefinition, NotebookTask, PythonFileTask
 from quire.engine.states import Cause, Outcome, State
 from quire.errors import Unavailable
 from quire.ids import NodeId
@@ -33,6 +33,15 @@ def test_a_run_shows_what_is_known_of_it(signed_in: TestClient, shown: Shown) ->
     assert "running 5.0 s" in page
     assert "/Users/ada/report" in page
     assert "run.js" not in page  # it is over: nothing to wait for
+
+
+def test_the_run_of_a_program_shows_its_words(signed_in: TestClient, shown: Shown) -> None:
+    task = PythonFileTask("dbfs:/jobs/a.py", ("--day", "<today>"))
+    shown.add(make_view(7, run_definition=JobDefinition(task=task), run_parameters={}))
+    page = signed_in.get("/runs/7").text
+    assert "<code>dbfs:/jobs/a.py</code>" in page
+    assert "<li><code>--day</code></li><li><code>&lt;today&gt;</code></li>" in page
+    assert "Parameters" not in page
 
 
 def test_a_failed_run_shows_its_error_without_terminal_colours(
