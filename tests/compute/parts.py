@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,7 +32,7 @@ from quire.compute.models import (
 )
 from quire.compute.uses import Answer, ClusterUses, Prepared, UseRequest
 from quire.engine.models import RunRequest
-from quire.errors import NotFound, Unavailable
+from quire.errors import InvalidState, NotFound, Unavailable
 from quire.identity.models import Principal
 from quire.ids import AttemptId
 from quire.store import runs as run_rows
@@ -60,6 +60,8 @@ class ScriptedDriver:
         self.removed = False
         self.stubborn = False  # does not go when asked to
         self.log = b""
+        self.jars: list[str] = []
+        self.unreadable = ""
 
     def alive(self) -> bool:
         return self.present.phase is not DriverPhase.GONE
@@ -72,6 +74,11 @@ class ScriptedDriver:
             raise Unavailable("gone")
         self.doors[group] = session_key
         return SparkGateway("127.0.0.1", 4000 + len(self.doors), "s", "/spark", "/java")
+
+    def add_jars(self, paths: Sequence[str]) -> None:
+        if self.unreadable in paths:
+            raise InvalidState(f"The cluster's user cannot read {self.unreadable}.")
+        self.jars += [path for path in paths if path not in self.jars]
 
     def release(self, group: str, *, keep: bool = False) -> None:
         self.released.append((group, keep))

@@ -63,6 +63,8 @@ def test_scripts_are_handed_to_the_driver(parts: ClusterParts) -> None:
     script = InitScript(ScriptKind.FILES, "/init/a.sh")
     cluster = parts.create(init_scripts=(script,))
     assert parts.bring_up(cluster).plan.scripts == (("0_a.sh", b"echo a"),)
+    told = parts.happened(cluster)
+    assert told.index(_E.INIT_SCRIPTS_STARTED) < told.index(_E.INIT_SCRIPTS_FINISHED)
 
 
 def test_a_script_that_is_missing_ends_the_cluster(parts: ClusterParts) -> None:
@@ -410,8 +412,12 @@ def test_a_server_that_is_not_the_one_here_leaves_drivers_alone(parts: ClusterPa
     parts.manager.round()
     assert parts.launcher.drivers == {}
     parts.launcher.mine = True
-    parts.manager.round()
+    driver = parts.bring_up(cluster)
     assert parts.get(cluster).driver is not None
+    parts.restart_server()
+    parts.launcher.mine = False
+    parts.manager.round()
+    assert parts.manager.driver_of(parts.get(cluster)) is driver
 
 
 def test_clusters_belong_to_their_host_until_it_is_lost(parts: ClusterParts) -> None:
@@ -425,6 +431,14 @@ def test_clusters_belong_to_their_host_until_it_is_lost(parts: ClusterParts) -> 
     parts.manager.round()
     lost = parts.get(cluster)
     assert (lost.state, lost.cause) == (_S.ERROR, ClusterCause.HOST_LOST)
+
+
+def test_what_happened_long_ago_is_dropped(parts: ClusterParts) -> None:
+    cluster = parts.create()
+    parts.clock.advance(31 * 86400)
+    parts.clusters.pin(parts.user, cluster.id)
+    parts.manager.round()
+    assert parts.happened(cluster) == [_E.PINNED]
 
 
 def test_warm_drivers_are_kept_by_setting(parts: ClusterParts) -> None:

@@ -32,7 +32,6 @@ class DriverPlan:
     driver_memory_bytes: int
     executor_memory_bytes: int
     scripts: tuple[tuple[str, bytes], ...] = ()  # initialization scripts: name, content
-    jars: tuple[Path, ...] = ()
 
 
 class DriverPhase(StrEnum):
@@ -106,6 +105,13 @@ class Driver(Protocol):
 
     def gateway(self, group: str, session_key: str | None) -> SparkGateway:
         """A door for one user of it, the same when asked again. Raises Unavailable."""
+        ...
+
+    def add_jars(self, paths: Sequence[str]) -> None:
+        """Give it and its executors more classes; those it has already are passed over.
+
+        Raises Unavailable, InvalidState when it cannot read one.
+        """
         ...
 
     def release(self, group: str, *, keep: bool = False) -> None:

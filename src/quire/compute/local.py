@@ -41,7 +41,7 @@ from quire.compute.spark_driver import (
     spark_root,
 )
 from quire.compute.spark_home import find_spark
-from quire.errors import Unavailable
+from quire.errors import InvalidState, Unavailable
 from quire.placement.users import choose_user
 from quire.settings import Settings
 
@@ -68,6 +68,7 @@ class LocalDriver:
     def __init__(self, process: SparkDriver) -> None:
         self._process = process
         self._ending: DriverReport | None = None
+        self._jars: set[str] = set()  # given to it by this server
         self._lock = threading.Lock()
 
     @property
@@ -127,6 +128,24 @@ class LocalDriver:
         return SparkGateway(
             found.host, found.port, found.secret, config.spark_home, config.java_home
         )
+
+    def add_jars(self, paths: Sequence[str]) -> None:
+        """Give it and its executors more classes; those it has already are passed over.
+
+        Raises Unavailable, InvalidState when it cannot read one.
+        """
+        with self._lock:
+            missing = [path for path in paths if path not in self._jars]
+        if not missing:
+            return
+        try:
+            self._process.add_jars(missing)
+        except (DriverGone, TimeoutError) as error:
+            raise Unavailable(f"The Spark driver does not answer: {error}") from error
+        except DriverRefused as error:
+            raise InvalidState(str(error)) from error
+        with self._lock:
+            self._jars.update(missing)
 
     def release(self, group: str, *, keep: bool = False) -> None:
         """Cancel what one user runs and shut its door, unless ``keep``. Again is no error."""
@@ -302,7 +321,6 @@ class LocalLauncher:
             driver_environment={**roles, "DB_IS_DRIVER": "TRUE"} if roles else {},
             worker_environment={**roles, "DB_IS_DRIVER": "FALSE"} if roles else {},
             init_scripts=tuple(ScriptFile(name, content) for name, content in plan.scripts),
-            jars=tuple(str(jar) for jar in plan.jars),
             spark_context=spec.has_application,
         )
 

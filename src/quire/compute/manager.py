@@ -47,6 +47,7 @@ _REST_SECONDS = 5.0
 _STOP_GRACE_SECONDS = 10.0
 _HEALTH_SECONDS = 2.0
 _SWEEP_SECONDS = 60.0
+_REMOVED_AT_ONCE = 1000
 
 _S = ClusterState
 
@@ -95,10 +96,14 @@ class ClusterManager:
         self.loop.wake()
 
     def driver_of(self, cluster: Cluster) -> Driver | None:
-        """The present driver of a cluster, None when this server does not hold it."""
+        """The present driver of a cluster of this host; None when it has none."""
         with self._lock:
             watch = self._watches.get(cluster.id)
-        return watch.driver_of(cluster.generation) if watch is not None else None
+        driver = watch.driver_of(cluster.generation) if watch is not None else None
+        if driver is None and cluster.driver is not None and cluster.host == self.host:
+            # Another server of this host looks after it, or this one has not looked yet.
+            return self._launcher.adopt(cluster.driver)
+        return driver
 
     def local_target(self, cluster: Cluster) -> SubmitTarget:
         """Where programs are submitted on a cluster that needs no driver."""
@@ -269,7 +274,8 @@ class ClusterManager:
         self._launcher.sweep(known)
         before = now - timedelta(days=self._settings.cluster_retention_days)
         with self._database.write() as connection:
-            cluster_rows.delete_old(connection, before, 100)
+            cluster_rows.delete_old(connection, before, _REMOVED_AT_ONCE)
+            cluster_rows.delete_old_events(connection, before, _REMOVED_AT_ONCE)
 
     def _forget(self, present: set[ClusterId]) -> None:
         with self._lock:

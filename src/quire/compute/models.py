@@ -148,7 +148,6 @@ class ClusterCause(StrEnum):
     JOB_FINISHED = "job_finished"
     INACTIVITY = "inactivity"
     INIT_SCRIPT_FAILURE = "init_script_failure"
-    LIBRARY_FAILURE = "library_failure"
     SPARK_STARTUP_FAILURE = "spark_startup_failure"
     DRIVER_UNREACHABLE = "driver_unreachable"
     OUT_OF_MEMORY = "out_of_memory"  # the machine cannot hold it

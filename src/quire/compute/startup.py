@@ -9,7 +9,7 @@ from pathlib import Path
 from quire.clock import Clock
 from quire.compute.clusters import Clusters
 from quire.compute.launcher import Driver, DriverPhase, DriverPlan, DriverReport, Launcher
-from quire.compute.lifecycle import change, move
+from quire.compute.lifecycle import change, move, note
 from quire.compute.memory import Budget
 from quire.compute.models import (
     Cluster,
@@ -117,9 +117,12 @@ class Startup:
             "driver_started_at": self._clock.now(),
             "worker_count": 0,
         }
-        details = {"workers": plan.workers, "scripts": len(scripts) or None}
+        details = {"workers": plan.workers}
         if not self._writer.change(cluster, facts, ClusterEventType.DRIVER_STARTING, details):
             return True
+        if scripts:
+            event = ClusterEventType.INIT_SCRIPTS_STARTED
+            self._writer.note(cluster, event, scripts=len(scripts))
         if plan.workers < cluster.spec.least_workers and cluster.spec.master is None:
             self._writer.note(
                 cluster,
@@ -155,6 +158,8 @@ class Startup:
             locked = cluster_rows.get_cluster(connection, cluster.id, lock=True)
             if locked is None or locked.generation != cluster.generation:
                 return
+            if locked.spec.init_scripts:
+                note(connection, locked, ClusterEventType.INIT_SCRIPTS_FINISHED, now, {})
             facts = {"driver_state": DriverState.READY, "worker_count": report.workers}
             details = {"workers": report.workers}
             if locked.state in (_S.PENDING, _S.RESTARTING):

@@ -7,7 +7,7 @@ what changes is written. What an attempt had of a cluster stays known after it g
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -31,7 +31,7 @@ from quire.compute.models import (
     Library,
     LibraryKind,
 )
-from quire.errors import QuireError, Unavailable
+from quire.errors import InvalidState, QuireError, Unavailable
 from quire.identity.models import Principal
 from quire.ids import AttemptId, ClusterId, RunId
 from quire.settings import Settings
@@ -100,7 +100,7 @@ class Drivers(Protocol):
     """The drivers of this host's clusters."""
 
     def driver_of(self, cluster: Cluster) -> Driver | None:
-        """The present driver of a cluster, None when this server does not hold it."""
+        """The present driver of a cluster of this host; None when it has none."""
         ...
 
     def local_target(self, cluster: Cluster) -> SubmitTarget:
@@ -220,6 +220,8 @@ class ClusterUses:
                 return attached
             use, cluster = attached
         answer = self._judge(request, use, cluster, spark=spark)
+        if answer.spark is not None and prepared.jars:
+            answer = self._with_jars(answer, cluster, prepared.jars)
         return replace(answer, prepared=prepared, notices=use.notices)
 
     def release(self, attempt_id: AttemptId, session: str | None = None) -> None:
@@ -461,6 +463,23 @@ class ClusterUses:
             return waiting
         return Answer(UseState.READY, cluster=cluster, spark=_door(gateway, request, use))
 
+    def _with_jars(self, answer: Answer, cluster: Cluster, jars: Sequence[str]) -> Answer:
+        """An answer that is ready, once the driver has the run's classes."""
+        driver = self._drivers.driver_of(cluster)
+        if driver is None:
+            if cluster.spec.master is not None and cluster.spec.master.startswith("sc://"):
+                message = "JARs cannot be added to a Spark Connect server from here."
+                return Answer(UseState.FAILED, message, "library_failed", cluster)
+            return Answer(UseState.PENDING, f"Waiting for Spark of cluster {cluster.id}.")
+        try:
+            driver.add_jars(jars)
+        except Unavailable:
+            self._drivers.wake()
+            return Answer(UseState.PENDING, f"Waiting for Spark of cluster {cluster.id}.")
+        except InvalidState as error:
+            return Answer(UseState.FAILED, error.message, "library_failed", cluster)
+        return answer
+
 
 class _Forbidden(QuireError):
     """The run may not use the cluster it names."""
@@ -500,8 +519,6 @@ def _engine_cause(cause: ClusterCause | None) -> str:
     match cause:
         case ClusterCause.DRIVER_UNREACHABLE | ClusterCause.HOST_LOST:
             return "driver_lost"
-        case ClusterCause.LIBRARY_FAILURE:
-            return "library_failed"
         case _:
             return "cluster_failed"
 

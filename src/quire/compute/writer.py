@@ -83,9 +83,13 @@ class ClusterWriter:
             if locked is not None:
                 self._clusters.end(connection, locked, cause, message)
 
-    def note(self, cluster: Cluster, event: ClusterEventType, message: str) -> None:
+    def note(
+        self, cluster: Cluster, event: ClusterEventType, message: str = "", **details: Any
+    ) -> None:
+        """Write down that something happened."""
+        told = {"message": message, **details}
         with self._database.write() as connection:
-            note(connection, cluster, event, self._clock.now(), {"message": message})
+            note(connection, cluster, event, self._clock.now(), told)
 
     def say(self, cluster: Cluster, message: str) -> None:
         """Say why a cluster is where it is, when that is news."""

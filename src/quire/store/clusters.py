@@ -36,8 +36,8 @@ from quire.store.tables import (
 __all__ = [
     "count_clusters",
     "count_events",
-    "count_uses",
     "delete_old",
+    "delete_old_events",
     "fail_uses",
     "find_by_label",
     "find_by_token",
@@ -376,6 +376,12 @@ def count_events(
     return int(connection.execute(query).scalar_one())
 
 
+def delete_old_events(connection: Connection, before: datetime, limit: int) -> None:
+    """Drop what happened before a moment to clusters that still are, some at a time."""
+    old = select(cluster_events.c.id).where(cluster_events.c.at < before).limit(limit)
+    connection.execute(delete(cluster_events).where(cluster_events.c.id.in_(old)))
+
+
 # -- uses ----------------------------------------------------------------------------------------
 
 
@@ -469,16 +475,6 @@ def list_uses(connection: Connection, cluster_id: ClusterId) -> list[ClusterUse]
         .order_by(cluster_uses.c.attached_at, cluster_uses.c.attempt_id)
     )
     return [_use(row) for row in connection.execute(query)]
-
-
-def count_uses(connection: Connection) -> dict[ClusterId, int]:
-    """How many attempts use each cluster now; clusters nobody uses are not named."""
-    query = (
-        select(cluster_uses.c.cluster_id, func.count())
-        .where(_IN_USE)
-        .group_by(cluster_uses.c.cluster_id)
-    )
-    return {ClusterId(cluster_id): number for cluster_id, number in connection.execute(query)}
 
 
 def list_orphaned_uses(connection: Connection) -> list[AttemptId]:
