@@ -241,6 +241,26 @@ def test_libraries_come_before_the_cluster(
     )
 
 
+def test_classes_of_libraries_are_given_to_the_driver(parts: ClusterParts) -> None:
+    cluster = parts.create(workers=1)
+    parts.packages.prepared = Prepared(jars=("/a.jar", "/b.jar"))
+    jar = Library(LibraryKind.JAR, "dbfs:/a.jar")
+    attempt_id = parts.run(compute=Compute(cluster_id=cluster.id, libraries=(jar,)))
+    parts.ask(attempt_id, spark=True)
+    parts.manager.round()
+    driver = parts.driver(cluster)
+    driver.come_up()
+    parts.manager.round()
+    driver.unreadable = "/b.jar"
+    refused = parts.ask(attempt_id, spark=True)
+    assert (refused.state, refused.cause) == (UseState.FAILED, "library_failed")
+    assert refused.message == "The cluster's user cannot read /b.jar."
+    driver.unreadable = ""
+    assert parts.ask(attempt_id, spark=True).state is UseState.READY
+    assert parts.ask(attempt_id, spark=True).spark is not None
+    assert driver.jars == ["/a.jar", "/b.jar"]
+
+
 def test_programs_are_submitted_where_the_cluster_is(parts: ClusterParts) -> None:
     small, large = parts.create(), parts.create(workers=1)
     attempt_id = parts.run(compute=Compute(cluster_id=small.id))
