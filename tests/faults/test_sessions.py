@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from quire.runner.processes import start_time
 from tests.faults.server import ServerProcess, wait_for
@@ -176,3 +178,36 @@ def test_runs_asked_for_at_once_never_interleave(server: ServerProcess, place: P
     notebook.wait()
     expected = [f"{what} {number}" for number in range(1, 7) for what in ("begin", "end")]
     assert log.read_text().splitlines() == expected
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.whole)])
+def test_runs_queued_in_a_session_each_execute_once_through_kills(
+    server: ServerProcess, place: Path, kills: int
+) -> None:
+    log = place / "shared" / "log"
+    log.touch()
+    log.chmod(0o666)
+    write = f"open({str(log)!r}, 'a').write"
+    notebook = Notebook(
+        server,
+        f"import os, time, uuid\nmark = uuid.uuid4().hex\n{write}(f'begin {{mark}}\\n')",
+        f"time.sleep(0.2)\n{write}(f'end {{mark}}\\n')",
+        "print(mark)",
+    )
+    number = 4 * kills
+    for _ in range(number):
+        notebook.run()
+    for kill in range(kills):
+        wait_for("runs to go on", partial(_has_lines, log, 6 * kill))
+        server.kill()
+        server.start()
+    notebook.wait()
+    lines = [line.split() for line in log.read_text().splitlines()]
+    begun = [mark for what, mark in lines if what == "begin"]
+    assert len(begun) == len(set(begun)) == number
+    assert lines == [[what, mark] for mark in begun for what in ("begin", "end")]
+    assert notebook.text(2) == f"{begun[-1]}\n"
+
+
+def _has_lines(log: Path, number: int) -> bool:
+    return len(log.read_text().splitlines()) >= number
