@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from quire.dialects.datalore import wire_runs
+from quire.dialects.datalore import wire_notebooks
 from tests.dialects.datalore.conftest import Door
 
 ROOT = Path(__file__).parents[3]
@@ -39,3 +40,9 @@ def test_every_field_of_a_run_is_named(door: Door) -> None:
     assert [
         each for each in asked | shown | set(door.status(run_id)) if f"`{each}`" not in PAGE
     ] == []
+
+
+def test_every_field_of_the_notebook_apis_is_named() -> None:
+    models = [getattr(wire_notebooks, name) for name in wire_notebooks.__all__]
+    fields = {field.alias for model in models for field in model.model_fields.values()}
+    assert [each for each in sorted(fields) if f"`{each}`" not in PAGE] == []
