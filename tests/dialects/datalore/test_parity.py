@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quire.dialects.datalore import wire_runs
-from quire.dialects.datalore import wire_notebooks
+from quire.dialects.datalore import wire_notebooks, wire_runs
 from tests.dialects.datalore.conftest import Door
 
 ROOT = Path(__file__).parents[3]
