@@ -7,8 +7,6 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 
-from starlette.concurrency import run_in_threadpool
-
 from quire.ids import AttemptId
 from quire.store.runs import RunView
 
@@ -48,7 +46,7 @@ class Endings:
             self._waiters[attempt_id].add(waiter)
         try:
             while True:
-                view = await run_in_threadpool(look)
+                view = await asyncio.to_thread(look)
                 left = give_up_at - loop.time()
                 if not view.attempt.active or left <= 0:
                     return view
