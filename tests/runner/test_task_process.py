@@ -108,6 +108,23 @@ class TestShell:
         assert folder.endswith("/work")
         assert "QUIRE_HOME" not in ran.text(0)
 
+    def test_packages_of_the_run_are_found(self, bench: Bench) -> None:
+        folder = "/opt/packages/lib/python3.11/site-packages"
+        bench.sink.compute = [
+            {
+                "state": "ready",
+                "message": "",
+                "environment": {"OF_CLUSTER": "1", "BOTH": "cluster"},
+                "site_packages": [folder],
+                "python": "/opt/python/bin/python3",
+            }
+        ]
+        script = "echo $OF_CLUSTER $BOTH; echo $PYTHONPATH; echo $PATH"
+        ran = run(bench, shell("bash", "-c", script, BOTH="task"), compute={})
+        first, packages, path = ran.text(0).splitlines()
+        assert (first, packages) == ("1 task", folder)
+        assert path.startswith("/opt/packages/bin:/opt/python/bin:")
+
     def test_closing_its_pipes_is_not_its_end(self, bench: Bench) -> None:
         ran = run(bench, shell("bash", "-c", "exec >&- 2>&-; sleep 0.3; exit 4"))
         assert ran.finished["message"] == "The program ended with exit code 4."

@@ -52,7 +52,7 @@ def prepare_program(
     assert task is not None
     match task["kind"]:
         case "shell":
-            return Program("shell", tuple(task["command"]), dict(task["environment"]))
+            return _shell(task, home, compute or {})
         case "python_file":
             return _python_file(assignment, task, home, compute or {})
         case "jar":
@@ -61,6 +61,21 @@ def prepare_program(
             return _submit(assignment, task, home, fetcher, compute or {})
         case kind:
             raise ValueError(f"no program for tasks of kind {kind!r}")
+
+
+def _shell(task: Mapping[str, Any], home: KernelHome, compute: Mapping[str, Any]) -> Program:
+    """A command, which finds the run's Python packages and their scripts as a notebook does."""
+    environment = dict(compute.get("environment") or {})
+    folders = [Path(each) for each in compute.get("site_packages") or ()]
+    tools = [each.parents[2] / "bin" for each in folders]  # .../lib/python3.11/site-packages
+    if compute.get("python"):
+        tools.append(Path(compute["python"]).parent)
+    if folders:
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, folders))
+    if tools:
+        usual = home.kernel_environment()["PATH"]
+        environment["PATH"] = os.pathsep.join([*map(str, tools), usual])
+    return Program("shell", tuple(task["command"]), {**environment, **task["environment"]})
 
 
 def _python_file(
