@@ -98,7 +98,8 @@ class Settings:
         0, "Memory that clusters may take together; 0: six tenths of the machine's."
     )
     max_cluster_workers: int = _setting(
-        8, "Workers of one cluster at most; one that asks for more gets this many."
+        0,
+        "Workers of one cluster at most, which one that asks for more gets; 0: one per core, or 2.",
     )
     max_saved_clusters: int = _setting(1000, "Clusters whose definitions are kept.")
     cluster_retention_days: int = _setting(

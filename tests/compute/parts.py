@@ -41,6 +41,7 @@ from quire.store.database import Database
 from tests.engine.parts import ACCEPTED, STARTED, Parts, definition
 
 GIB = 1024**3
+_SETTINGS = {"cluster_memory_bytes": 16 * GIB, "max_cluster_workers": 8}
 
 
 class ScriptedDriver:
@@ -215,7 +216,7 @@ class ClusterParts(Parts):
     def __init__(
         self, database: Database, blobs: BlobStore, clock: ManualClock, **settings: Any
     ) -> None:
-        super().__init__(database, blobs, clock, **{"cluster_memory_bytes": 16 * GIB, **settings})
+        super().__init__(database, blobs, clock, **{**_SETTINGS, **settings})
         self.files = ScriptedFiles()
         self.scripts: dict[str, bytes] = {}
         self.packages = ScriptedPackages()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 
@@ -28,6 +29,7 @@ class Budget:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.most_workers = settings.max_cluster_workers or max(2, os.cpu_count() or 1)
         self.total: int = settings.cluster_memory_bytes or int(
             psutil.virtual_memory().total * _SHARE
         )
@@ -58,7 +60,7 @@ class Budget:
     def worker_cap(self, spec: ClusterSpec) -> int:
         """How many workers this server starts at most for a cluster that asks for more."""
         each = self.worker_need(spec)
-        cap = self._settings.max_cluster_workers
+        cap = self.most_workers
         if each == 0:
             return cap
         return max(1, min(cap, (self.total - self.driver_need(spec)) // each))
@@ -92,13 +94,6 @@ class Budget:
             f"The cluster needs {_shown(need)} of memory ({parts}); this server gives clusters "
             f"{_shown(self.total)}, of which {_shown(free)} are free."
         )
-
-    def room_for_workers(self, spec: ClusterSpec, clusters: Iterable[Cluster]) -> int:
-        """How many more workers of a cluster the memory holds."""
-        each = self.worker_need(spec)
-        if each == 0:
-            return self._settings.max_cluster_workers
-        return int(max(0, (self.total - self.taken(clusters)) // each))
 
 
 def heap_size(text: str) -> int | None:

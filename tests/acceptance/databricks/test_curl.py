@@ -115,16 +115,23 @@ def test_jobs(curl: Curl, notebook: str) -> None:
 def test_submit(curl: Curl, notebook: str) -> None:
     body = {
         "run_name": "my notebook task",
-        "new_cluster": JOB["new_cluster"],
-        "libraries": JOB["libraries"],
+        "new_cluster": {**JOB["new_cluster"], "num_workers": 0},
         "notebook_task": JOB["notebook_task"],
     }
     run_id = curl("--request", "POST", path="/jobs/runs/submit", data=body)["run_id"]
     run = wait_for_end(lambda: curl(path=f"/jobs/runs/get?run_id={run_id}"))
     assert run["state"]["result_state"] == "SUCCESS", run["state"]
     assert run["run_name"] == "my notebook task"
-    assert "new_cluster.num_workers" in run["state"]["state_message"]
+    assert "do not honour node_type_id" in run["state"]["state_message"]
     assert run["run_type"] == "SUBMIT_RUN"
+
+
+def test_libraries_that_are_nowhere(curl: Curl, notebook: str) -> None:
+    body = {name: JOB[name] for name in ("new_cluster", "libraries", "notebook_task")}
+    run_id = curl("--request", "POST", path="/jobs/runs/submit", data=body)["run_id"]
+    state = wait_for_end(lambda: curl(path=f"/jobs/runs/get?run_id={run_id}"))["state"]
+    assert (state["life_cycle_state"], state["result_state"]) == ("INTERNAL_ERROR", "FAILED")
+    assert "my-jar.jar" in state["state_message"]
 
 
 def test_unsupported_task(curl: Curl) -> None:

@@ -170,10 +170,10 @@ class TestJobs:
         assert "/Shared/nowhere" in state["state_message"]
 
     def test_other_tasks_are_refused_in_words(self, sdk: WorkspaceClient) -> None:
-        with pytest.raises(InvalidParameterValue, match="does not run spark_jar_task"):
+        with pytest.raises(InvalidParameterValue, match="does not run pipeline_task"):
             jobs(
                 sdk,
                 "POST",
                 "create",
-                {"new_cluster": self.CLUSTER, "spark_jar_task": {"main_class_name": "a.B"}},
+                {"new_cluster": self.CLUSTER, "pipeline_task": {"pipeline_id": "a"}},
             )
