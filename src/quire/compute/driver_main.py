@@ -231,8 +231,12 @@ class DriverProcess:
         )
 
     def _prepare_worker(self, number: int) -> None:
-        if self._config.init_scripts:
+        try:
             self._run_scripts(f"worker-{number}", self._config.worker_environment)
+        except ScriptFailed as error:
+            # Also of a worker that comes later: the cluster is not what it was to be.
+            self._end(EndingCause.INIT_SCRIPT_FAILURE, str(error))
+            raise
 
     def _warm_up(self) -> None:
         """Do once what takes a JVM much longer the first time. A failure costs time and no more."""
@@ -265,7 +269,7 @@ class DriverProcess:
                 self._changed.wait(_WATCH_SECONDS)
             try:
                 self._look()
-            except JvmFailed:
+            except (JvmFailed, ScriptFailed):
                 continue  # it is starting, busy or ending; its end is seen elsewhere
             except Exception:  # noqa: BLE001 - a defect in one look must not end the watch
                 traceback.print_exc()
