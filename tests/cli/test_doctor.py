@@ -35,7 +35,7 @@ def test_all_is_well_before_the_first_start_and_nothing_is_made(
     result = quire("doctor", "--port", str(_free_port()))
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert len(lines) == 8
+    assert len(lines) == 9
     assert all(line.startswith("ok ") for line in lines)
     assert "a Python kernel starts and runs code" in result.stdout
     assert not data_dir.exists()
@@ -112,3 +112,16 @@ def test_finds_what_keeps_the_kernel_user_out(settings: Settings) -> None:
     none = _finding(replace(settings, kernel_user=""), "kernel user")
     assert (none.good, none.detail) == (False, "kernels would run as root")
     assert pwd.getpwnam("nobody").pw_uid != 0
+
+
+def test_tells_which_spark_and_java_are_found(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = _finding(settings, "Spark")
+    assert found.good
+    assert "on Java" in found.detail
+    trouble = _finding(replace(settings, java_home=str(tmp_path)), "Spark")
+    assert not trouble.good
+    assert "QUIRE_JAVA_HOME names no Java" in trouble.advice
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "pip install 'quire[spark]'" in _finding(settings, "Spark").detail

@@ -5,6 +5,7 @@ Changes nothing that lasts: it writes one probe to the blob store and removes it
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quire.cli.common import BlobUrl, DatabaseUrl, DataDir, is_missing, settings_of
-from quire.errors import QuireError, Unavailable
+from quire.errors import QuireError, Unavailable, Unsupported
 
 if TYPE_CHECKING:
     from quire.settings import Settings
@@ -92,6 +93,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("port", _check_port),
         ("kernel", _check_kernel),
         ("kernel user", _check_kernel_user),
+        ("Spark", _check_spark),
     ]
     for subject, check in checks:
         try:
@@ -264,6 +266,19 @@ def _check_kernel_user(settings: Settings) -> str:
             "where they are.",
         )
     return f"{user.pw_name} can use {sys.executable}"
+
+
+def _check_spark(settings: Settings) -> str:
+    from quire.compute.java import find_java
+    from quire.compute.spark_home import find_spark
+
+    if importlib.util.find_spec("pyspark") is None and not os.environ.get("SPARK_HOME"):
+        return "not installed; runs that use it fail (pip install 'quire[spark]' brings it)"
+    try:
+        spark, java = find_spark(), find_java(settings.java_home)
+    except Unsupported as error:
+        raise _Trouble("it cannot be started", str(error)) from error
+    return f"{spark.version} in {spark.home}, on Java {java.major} ({java.source}: {java.home})"
 
 
 def _nearest(path: Path) -> Path:
