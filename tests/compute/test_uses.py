@@ -293,3 +293,20 @@ def test_an_attempt_that_is_queued_again_starts_over(parts: ClusterParts) -> Non
     assert answer.cluster.id == cluster.id
     events = parts.happened(cluster)
     assert events.count(ClusterEventType.RUNNING) == 2
+
+
+@pytest.mark.parametrize("submits", [True, False])
+def test_a_cluster_made_for_a_submitted_program_has_no_application_of_its_own(
+    parts: ClusterParts, submits: bool
+) -> None:
+    libraries = (
+        Library(LibraryKind.JAR, "dbfs:/a.jar"),
+        Library(LibraryKind.MAVEN, "org.example:demo:1.0"),
+        Library(LibraryKind.PYPI, "attrs"),
+    )
+    compute = Compute(new_cluster=ClusterSpec(workers=1), libraries=libraries)
+    cluster = parts.ask(parts.run(compute=compute), submits=submits).cluster
+    assert cluster is not None
+    assert cluster.spec.has_application is not submits
+    # Its runner brings the classes; the rest is installed.
+    assert parts.packages.asked == [(libraries[2:] if submits else libraries, None)]
