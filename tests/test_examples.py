@@ -20,7 +20,7 @@ def _let_others_through(folder: Path) -> None:
             each.chmod(each.stat().st_mode | 0o011)
 
 
-def test_the_demo_runs_its_notebook_both_ways(tmp_path: Path) -> None:
+def test_the_demo_runs_its_notebook_by_two_apis(tmp_path: Path) -> None:
     _let_others_through(tmp_path)
     done = subprocess.run(
         [
@@ -41,6 +41,7 @@ def test_the_demo_runs_its_notebook_both_ways(tmp_path: Path) -> None:
     assert done.stdout.count("TERMINATED SUCCESS") == 2
     results = [json.loads(each) for each in re.findall(r"exit value  (\{.*\})", done.stdout)]
     assert [(each["region"], each["days"]) for each in results] == [("south", 30), ("west", 60)]
+    assert re.search(r"of notebook admin/\w{22}\n  success     True\n", done.stdout)
     assert re.findall(r"page        (http://127\.0\.0\.1:[0-9]+/\S+)", done.stdout)
 
 
@@ -77,6 +78,7 @@ def test_the_session_of_the_readme_works_as_it_stands(tmp_path: Path) -> None:
             answers.append(done.stdout)
         joined = "\n".join(answers)
         assert '"job_id":1}' in joined
+        assert '{"runId":"3"}' in joined
         assert '"life_cycle_state":"TERMINATED"' in joined
         assert '"result_state":"SUCCESS"' in joined
         assert r"\"region\": \"south\", \"days\": 60" in joined
