@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from quire_runtime import tables
+from quire_runtime.spark import frames
 
 __all__ = ["display", "displayHTML"]
 
@@ -25,7 +26,7 @@ def display(*values: Any, **options: Any) -> Any:
     if not values or NOT_FOR_TABLES & options.keys():
         return show(*values, **options)  # type: ignore[no-untyped-call]
     for value in values:
-        table = tables.read(value)
+        table = frames.read_frame(value) if frames.is_frame(value) else tables.read(value)
         if table is not None:
             show(table.bundle(), raw=True)  # type: ignore[no-untyped-call]
         elif _is_figure(value):
