@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from quire.compute.spark_driver import remove_strangers
+
 __all__ = ["ADMIN_TOKEN", "RunningServer", "poll", "running_server"]
 
 ADMIN_TOKEN = "acceptance-admin-token"
@@ -55,9 +57,14 @@ def running_server(**settings: str) -> Iterator[RunningServer]:
             "HOME": os.environ.get("HOME", "/"),
             "QUIRE_DATA_DIR": str(data_dir),
             "QUIRE_ADMIN_TOKEN": ADMIN_TOKEN,
+            "QUIRE_SPARK_DIR": str(Path(directory) / "spark"),
             **{f"QUIRE_{name.upper()}": value for name, value in settings.items()},
         }
-        yield from _serve(environment, data_dir)
+        try:
+            yield from _serve(environment, data_dir)
+        finally:
+            # Clusters outlive their server; here nobody comes after it.
+            remove_strangers(Path(directory) / "spark", [])
 
 
 def _serve(environment: dict[str, str], data_dir: Path) -> Iterator[RunningServer]:

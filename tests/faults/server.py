@@ -18,6 +18,8 @@ from typing import Any
 
 import httpx2
 
+from quire.compute.spark_driver import remove_strangers
+
 __all__ = ["TOKEN", "ServerProcess", "notebook_of", "wait_for"]
 
 TOKEN = "quire_test_administrator"
@@ -57,6 +59,7 @@ class ServerProcess:
     def __init__(self, data_dir: Path, **settings: str) -> None:
         self.data_dir = data_dir
         self.log = data_dir.parent / f"{data_dir.name}.log"
+        self.spark_dir = data_dir.parent / f"{data_dir.name}-spark"
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._settings = {f"QUIRE_{name.upper()}": value for name, value in settings.items()}
@@ -76,6 +79,7 @@ class ServerProcess:
             **os.environ,
             "QUIRE_DATA_DIR": str(self.data_dir),
             "QUIRE_ADMIN_TOKEN": TOKEN,
+            "QUIRE_SPARK_DIR": str(self.spark_dir),
             **self._settings,
         }
         with self.log.open("ab") as log:
@@ -111,6 +115,8 @@ class ServerProcess:
     def close(self) -> None:
         self.stop()
         self.http.close()
+        # Clusters outlive their server; here nobody comes after it.
+        remove_strangers(self.spark_dir, [])
 
     def ask(self, method: str, path: str, /, **fields: Any) -> dict[str, Any]:
         """One call of the API that must succeed."""

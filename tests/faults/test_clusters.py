@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +19,9 @@ from tests.faults.server import ServerProcess, notebook_of, wait_for
 _CYCLES = 50
 
 
-@pytest.fixture
-def server(place: Path) -> Iterator[ServerProcess]:
-    spark = place / "spark"
-    spark.mkdir(mode=0o711)
-    server = ServerProcess(place / "data", slots="4", spark_dir=str(spark))
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
-        for process in _processes(place):
-            process.kill()
-
-
 def _processes(place: Path) -> list[psutil.Process]:
     """What belongs to clusters of this place: driver processes and all that they started."""
-    mark = str(place / "spark" / "driver-")
+    mark = str(place / "data-spark" / "driver-")
     found = []
     for process in psutil.process_iter():
         try:
@@ -133,7 +118,7 @@ def _check_nothing_left(server: ServerProcess, place: Path, cluster_id: str) -> 
     server.ask("POST", "/api/2.0/clusters/delete", cluster_id=cluster_id)
     _await(server, cluster_id, "TERMINATED")
     assert _processes(place) == []
-    assert list((place / "spark").glob("driver-*")) == []
+    assert list((place / "data-spark").glob("driver-*")) == []
 
 
 def _strike(server: ServerProcess, place: Path, cluster_id: str, kind: str) -> None:
@@ -183,14 +168,14 @@ def test_a_server_killed_while_a_cluster_starts_and_ends(
     server.kill()
     server.start()
     _await(server, cluster_id, "RUNNING")
-    folders = list((place / "spark").glob("driver-*"))
+    folders = list((place / "data-spark").glob("driver-*"))
     assert len(folders) == 1
     server.ask("POST", "/api/2.0/clusters/delete", cluster_id=cluster_id)
     server.kill()
     server.start()
     _await(server, cluster_id, "TERMINATED")
     assert _processes(place) == []
-    assert list((place / "spark").glob("driver-*")) == []
+    assert list((place / "data-spark").glob("driver-*")) == []
 
 
 @pytest.mark.whole
@@ -208,7 +193,7 @@ def test_fifty_deaths_leave_nothing(server: ServerProcess, place: Path) -> None:
             _await(server, cluster_id, "ERROR")
             server.ask("POST", "/api/2.0/clusters/start", cluster_id=cluster_id)
         _await(server, cluster_id, "RUNNING")
-        assert len(list((place / "spark").glob("driver-*"))) <= 1, (number, kind)
+        assert len(list((place / "data-spark").glob("driver-*"))) <= 1, (number, kind)
         print(f"{number}: {kind}")
     _check_works(server, place, cluster_id)
     assert psutil.Process(server.pid).num_fds() < files + 20

@@ -275,6 +275,8 @@ class LocalLauncher:
             process.kill()
             process.remove()
         if self._claim is not None:
+            with contextlib.suppress(OSError):
+                self._root.rmdir()  # nothing was ever started in it
             os.close(self._claim)
             self._claim = None
 
