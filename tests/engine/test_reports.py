@@ -209,3 +209,12 @@ def test_a_run_without_a_snapshot_has_an_empty_notebook(parts: Parts) -> None:
     view = parts.runs.submit(parts.user, RunRequest(definition=definition()))
     assert parts.results.notebook(view) == empty_notebook()
     assert parts.results.log(view) == ""
+
+
+def test_the_last_word_may_say_more(parts: Parts, attempt_id: AttemptId) -> None:
+    """Such as which files could not be kept, which is known when the cells are over."""
+    end = {"type": EventType.FINISHED, "outcome": "success", "cause": "completed"}
+    parts.report(attempt_id, ACCEPTED, STARTED, {**end, "message": "Done."})
+    parts.report(attempt_id, {**TERMINATED, "message": "Done. Not kept: a."})
+    ended = parts.view(attempt_id).attempt
+    assert (ended.message, ended.outcome) == ("Done. Not kept: a.", Outcome.SUCCESS)
