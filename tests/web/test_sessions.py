@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from fastapi import FastAPI
@@ -50,6 +51,14 @@ def test_a_wrong_token_opens_none(client: TestClient, token: str) -> None:
     assert "set-cookie" not in answer.headers
     assert "unknown or revoked" in answer.text
     assert 'value="/runs/7"' in answer.text
+
+
+def test_a_token_of_narrow_scope_opens_none(client: TestClient, shown: Shown) -> None:
+    shown.person = replace(shown.person, scopes=frozenset({"workspace"}))
+    answer = client.post("/login", data={"token": TOKEN})
+    assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
+    assert "needs user with full access" in answer.text
+    assert client.get("/", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 403
 
 
 def test_a_revoked_token_ends_its_sessions(signed_in: TestClient, shown: Shown) -> None:

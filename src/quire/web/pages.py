@@ -28,6 +28,7 @@ from quire.engine.states import State
 from quire.errors import (
     MethodNotAllowed,
     NotFound,
+    PermissionDenied,
     QuireError,
     RouteNotFound,
     Unauthenticated,
@@ -42,6 +43,7 @@ from quire.web.sessions import (
     identify,
     is_secure,
     login_redirect,
+    open_with,
     read_form,
     safe_next,
     start_session,
@@ -242,8 +244,8 @@ class Pages:
         response = RedirectResponse(target, status_code=303)
         try:
             start_session(response, token, secure=is_secure(request, settings.public_url))
-            await run_in_threadpool(self._services.tokens.authenticate, token)
-        except Unauthenticated as error:
+            await run_in_threadpool(open_with, token, self._services.tokens)
+        except (Unauthenticated, PermissionDenied) as error:
             return self._render("login.html", status_code=401, next=target, problem=error.message)
         return response
 

@@ -35,6 +35,7 @@ __all__ = [
     "identify",
     "is_secure",
     "login_redirect",
+    "open_with",
     "read_form",
     "safe_next",
     "start_session",
@@ -46,17 +47,22 @@ _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")  # what a cookie can carry once quot
 
 
 def identify(request: Request, tokens: Tokens) -> Principal:
-    """The principal of the session, or of a program's Bearer token.
-
-    Raises Unauthenticated, and PermissionDenied for a token that is not good for everything its
-    principal may do as a user.
-    """
+    """The principal of the session, or of a program's Bearer token. Raises as open_with does."""
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         text = request.cookies.get(COOKIE, "")
     if not text:
         raise MissingCredential
-    principal = tokens.authenticate(text)
+    return open_with(text, tokens)
+
+
+def open_with(token: str, tokens: Tokens) -> Principal:
+    """Whom a token lets see the pages.
+
+    Raises Unauthenticated, and PermissionDenied for a token that is not good for everything its
+    principal may do as a user.
+    """
+    principal = tokens.authenticate(token)
     require_scope(principal, Level.USER)
     return principal
 
