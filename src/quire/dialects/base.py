@@ -263,8 +263,17 @@ class CollapseSlashes:
         await self._app(scope, receive, send)
 
 
-def make_openapi(title: str, version: str, endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """The OpenAPI document of these endpoints, made from their wire models."""
+def make_openapi(
+    title: str,
+    version: str,
+    endpoints: Sequence[Endpoint],
+    *,
+    schemes: Sequence[str] = ("bearer", "basic"),
+) -> dict[str, Any]:
+    """The OpenAPI document of these endpoints, made from their wire models.
+
+    ``schemes``: the schemes of HTTP authentication that the dialect takes.
+    """
     template = "#/components/schemas/{model}"
     models = list(dict.fromkeys(endpoint.model for endpoint in endpoints))
     schemas, definitions = models_json_schema(
@@ -308,12 +317,9 @@ def make_openapi(title: str, version: str, endpoints: Sequence[Endpoint]) -> dic
         "paths": paths,
         "components": {
             "schemas": components,
-            "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer"},
-                "basic": {"type": "http", "scheme": "basic"},
-            },
+            "securitySchemes": {name: {"type": "http", "scheme": name} for name in schemes},
         },
-        "security": [{"bearer": []}, {"basic": []}],
+        "security": [{name: []} for name in schemes],
     }
 
 

@@ -65,7 +65,7 @@ def datalore_dialect(services: Services) -> Dialect:
         *files.endpoints(services),
         *reports.endpoints(services),
     )
-    openapi = make_openapi("Quire: Datalore dialect", "v1", endpoints)
+    openapi = make_openapi("Quire: Datalore dialect", "v1", endpoints, schemes=("bearer",))
 
     def authenticate(request: Request) -> Principal:
         return credentials.authenticate(request, services.tokens)
