@@ -8,6 +8,7 @@ import pytest
 
 from quire_runtime.tables import TABLE_MIME
 from tests.quire_runtime.conftest import Kernel
+from tests.quire_runtime.served import Served
 
 
 @pytest.mark.parametrize("flavour", ["plain"])
@@ -81,4 +82,20 @@ def test_an_interrupt_ends_a_long_statement(kernel: Kernel) -> None:
     reply = kernel.finish(request)
     assert reply.status == "error"
     assert reply.ename in ("KeyboardInterrupt", "InterruptException")
-    assert kernel.run("%sql SELECT 2 AS a").displays[0][TABLE_MIME]["data"] == [{"a": 2}]
+    after = kernel.run("%sql SELECT 2 AS a")
+    assert after.status == "ok", after.evalue
+    assert after.displays[0][TABLE_MIME]["data"] == [{"a": 2}]
+
+
+def test_a_named_database_of_the_server(kernel: Kernel, served: Served, tmp_path: Path) -> None:
+    path = tmp_path / "sales.duckdb"
+    admin, user = served.parts.admin, served.parts.user
+    served.connections.create(admin, "sales", f"duckdb:///{path}", allowed=[user.id])
+    served.connections.create(admin, "closed", "postgresql://u:hush-hush@h/d", allowed=[])
+    kernel.configure(served.settings(flavour="plain"))
+    made = kernel.run("%%sql -connection sales\nCREATE TABLE t AS SELECT 7 AS a; SELECT a FROM t")
+    assert made.displays[0][TABLE_MIME]["data"] == [{"a": 7}]
+    assert path.exists()
+    for name in ("closed", "nothing"):
+        refused = kernel.run(f"%%sql -connection {name}\nSELECT 1")
+        assert (refused.ename, refused.evalue) == ("SqlError", f"Connection {name} does not exist.")

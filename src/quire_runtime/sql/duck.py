@@ -6,6 +6,7 @@ Owns: the connection, the notebook's frames as tables, rows as frames, and DuckD
 from __future__ import annotations
 
 import re
+import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -38,6 +39,7 @@ _KINDS = (
 )
 
 
+_INTERRUPT_SECONDS = 0.2
 _Result = TypeVar("_Result")
 
 
@@ -129,21 +131,29 @@ class DuckDatabase:
         """
         done: list[_Result] = []
         failed: list[BaseException] = []
+        finished = threading.Event()  # a join that is interrupted would not wait a second time
 
         def do() -> None:
             try:
                 done.append(work())
             except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
                 failed.append(error)
+            finally:
+                finished.set()
 
-        thread = threading.Thread(target=do, name="sql", daemon=True)
-        thread.start()
+        # An interrupt before it has begun would leave it alone with the connection.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            thread.join()
+            threading.Thread(target=do, name="sql", daemon=True).start()
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            finished.wait()
         except BaseException:
             self.connection.interrupt()
-            thread.join()
+            while not finished.wait(_INTERRUPT_SECONDS):
+                self.connection.interrupt()  # the first may have come before it began
             raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if failed:
             raise failed[0]
         return done[0]

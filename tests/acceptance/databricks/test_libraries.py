@@ -11,6 +11,7 @@ import pytest
 
 from tests.acceptance.databricks.conftest import Curl, wait_for_end
 from tests.compute.wheels import add_to_index, make_wheel
+from tests.jar import MAIN_CLASS
 
 CLUSTER = {"spark_version": "7.5.x-scala2.12", "node_type_id": "n1-highmem-4", "num_workers": 0}
 NOTEBOOK = """# Databricks notebook source
@@ -88,3 +89,14 @@ def test_a_library_that_fails(curl: Curl, tmp_path: Path) -> None:
     assert state["state_message"].startswith(
         "Library installation failed for library due to user error for wheel dbfs:/no/such.whl: "
     )
+
+
+def test_classes_in_a_notebook(curl: Curl, tmp_path: Path, demo_jar: Path) -> None:
+    source = f"""# Databricks notebook source
+dbutils.notebook.exit(type(spark._jvm.{MAIN_CLASS}).__name__)
+"""
+    notebook = upload(curl, tmp_path / "jvm.py", source.encode(), "--form", "language=PYTHON")
+    jar = upload(curl, tmp_path / "demo.jar", demo_jar.read_bytes(), "--form", "format=AUTO")
+    output = submit(curl, notebook, [{"jar": f"/Workspace{jar}"}])
+    assert output["metadata"]["state"]["result_state"] == "SUCCESS", output
+    assert output["notebook_output"]["result"] == "JavaClass"  # else a package of that name
