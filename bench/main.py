@@ -20,10 +20,11 @@ from bench import measures
 from bench.measures import Row, Sizes
 from bench.peers import Peers
 from bench.server import ServerProcess, running_server
+from bench.spark import measure_spark
 from quire import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
-MEASUREMENTS = ("idle", "latency", "throughput", "cells", "kernel", "stream", "polling")
+MEASUREMENTS = ("idle", "latency", "throughput", "cells", "kernel", "stream", "polling", "spark")
 
 
 def main() -> int:
@@ -74,6 +75,9 @@ def run(folder: Path, chosen: tuple[str, ...], sizes: Sizes) -> list[Row]:
     if "polling" in chosen:
         say(f"storing {sizes.poll_stored[1]:,} runs, then measuring polling")
         rows += told(measures.measure_polling(folder, sizes))
+    if "spark" in chosen:
+        say("measuring Spark")
+        rows += told(measure_spark(folder, sizes))
     return rows
 
 

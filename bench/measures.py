@@ -31,6 +31,7 @@ __all__ = [
     "measure_polling",
     "measure_stream",
     "measure_throughput",
+    "processes_of",
 ]
 
 _MIB = 1024 * 1024
@@ -53,6 +54,8 @@ class Sizes:
     poll_seconds: float = 5.0
     poll_per_second: int = 200
     stream_megabytes: int = 100
+    spark_runs: int = 30
+    spark_peer_runs: int = 3
 
 
 QUICK = Sizes(
@@ -66,6 +69,8 @@ QUICK = Sizes(
     poll_rounds=2,
     poll_seconds=2.0,
     stream_megabytes=20,
+    spark_runs=8,
+    spark_peer_runs=1,
 )
 
 
@@ -241,7 +246,7 @@ def measure_kernel_memory(server: ServerProcess) -> list[Row]:
             ):
                 time.sleep(0.02)
         _settle(server)
-        pairs = list(_processes_of(server.data_dir, ids))
+        pairs = list(processes_of(server.data_dir, ids))
         runner = statistics.mean(pss_bytes([pair[0]]) for pair in pairs) / _MIB
         kernel = statistics.mean(pss_bytes([pair[1]]) for pair in pairs) / _MIB
     finally:
@@ -376,7 +381,7 @@ def _poll(server: ServerProcess, history: History, sizes: Sizes) -> list[float]:
         return [each for taken in pool.map(ask, range(_POLLERS)) for each in taken]
 
 
-def _processes_of(data_dir: Path, ids: Sequence[int]) -> Iterator[tuple[int, int]]:
+def processes_of(data_dir: Path, ids: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Runner and kernel of runs that are under way."""
     database = Database(f"sqlite:///{data_dir / 'quire.db'}")
     try:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["many_cells", "one_cell", "prints", "sleeps"]
+__all__ = ["SPARK_JOB", "many_cells", "one_cell", "one_job", "prints", "sleeps"]
+
+SPARK_JOB = "print(spark.range(1000).selectExpr('sum(id) as total').first().total)\n"
 
 
 def _notebook(sources: Sequence[str]) -> dict[str, Any]:
@@ -32,6 +34,12 @@ def _notebook(sources: Sequence[str]) -> dict[str, Any]:
 
 def one_cell() -> dict[str, Any]:
     return _notebook(["print(1 + 1)"])
+
+
+def one_job(then_sleep: int = 0) -> dict[str, Any]:
+    """One Spark job."""
+    rest = f"import time\ntime.sleep({then_sleep})" if then_sleep else ""
+    return _notebook([SPARK_JOB + rest])
 
 
 def many_cells(count: int) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from tests.dialects.databricks.conftest import Door
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "parity" / "databricks.md").read_text()
-FILES = dict(re.findall(r"\*\*([A-Z])\*\*\s+`(tests/[\w/]+\.py)`", PAGE))
-PROOFS = sorted(set(re.findall(r"\b([A-Z])::(test_\w+)", PAGE)))
+FILES = dict(re.findall(r"\*\*([A-Z]+)\*\*\s+`(tests/[\w/]+\.py)`", PAGE))
+PROOFS = sorted(set(re.findall(r"\b([A-Z]+)::(test_\w+)", PAGE)))
 
 
 @pytest.mark.parametrize(("letter", "test"), PROOFS)
