@@ -47,6 +47,8 @@ print([row.pids for row in strays.collect()])
 
 _LONG_QUERY = "select count(*) from range(0, 1000000000000000, 1, 2) where id % 7 = 3"
 
+_WAITS = ScriptFile("waits", b"sleep 600")
+
 
 def _run_strays(driver: SparkDriver) -> list[list[int]]:
     """For each of two tasks: its stray, its worker, the workers' daemon, and their user."""
@@ -283,8 +285,7 @@ def test_a_start_that_fails_says_why(
 
 
 def test_one_that_starts_can_be_stopped(spark_place: SparkPlace) -> None:
-    script = ScriptFile("waits", b"sleep 600")
-    with spark_place.started(init_scripts=(script,)) as driver:
+    with spark_place.started(init_scripts=(_WAITS,)) as driver:
         until(lambda: driver.status().phase is DriverPhase.INIT_SCRIPTS)
         with pytest.raises(TimeoutError):
             driver.wait_ready(0.1)
@@ -296,11 +297,21 @@ def test_one_that_starts_can_be_stopped(spark_place: SparkPlace) -> None:
 
 
 def test_one_whose_folder_is_removed_ends_itself(spark_place: SparkPlace) -> None:
-    script = ScriptFile("waits", b"sleep 600")
-    with spark_place.started(init_scripts=(script,)) as driver:
+    with spark_place.started(init_scripts=(_WAITS,)) as driver:
         until(lambda: driver.status().phase is DriverPhase.INIT_SCRIPTS)
         driver.remove()
         until(lambda: not driver.alive())
+        assert processes_of(driver.folder) == set()
+
+
+def test_one_whose_server_is_removed_ends_itself(spark_place: SparkPlace, tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    with spark_place.started(init_scripts=(_WAITS,), lives_with=str(data_dir)) as driver:
+        until(lambda: driver.status().phase is DriverPhase.INIT_SCRIPTS)
+        data_dir.rmdir()
+        until(lambda: not driver.alive())
+        assert driver.settle().message == "The server it belonged to was removed."
         assert processes_of(driver.folder) == set()
 
 

@@ -66,6 +66,7 @@ class DriverConfig:
     warehouse_dir: str | None = None  # of managed tables; None: gone with the driver
     spark_context: bool = True  # False: only master and workers, for programs that are submitted
     warm: bool = False  # run a first aggregation and a first Python function before it is ready
+    lives_with: str | None = None  # path without which nobody will ask for it any more
     user: KernelUser | None = None  # whom all but the driver process itself runs as
 
     @property

@@ -277,6 +277,8 @@ class DriverProcess:
     def _look(self) -> None:
         if not self._folder.holder.is_dir():
             self._end(EndingCause.STOPPED, "Its folder was removed.")
+        if self._config.lives_with is not None and not Path(self._config.lives_with).exists():
+            self._end(EndingCause.STOPPED, "The server it belonged to was removed.")
         self._limit_outputs()
         if self._phase is not DriverPhase.READY:
             return

@@ -296,6 +296,7 @@ class LocalLauncher:
             driver_memory_bytes=settings.spark_driver_memory_bytes,
             executor_memory_bytes=settings.spark_executor_memory_bytes,
             driver_host=settings.spark_driver_host or None,
+            lives_with=str(settings.data_dir),
             user=choose_user(settings.kernel_user, settings.kernel_uid_base),
         )
 
