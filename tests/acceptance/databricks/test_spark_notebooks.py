@@ -1,12 +1,15 @@
 """Notebooks in several languages on real Spark, through the vendor's own SDK.
 
-The runs name no cluster, so they share the server's own.
+The runs name a cluster that never was, so they get the one the server shares among runs.
 """
 
 from __future__ import annotations
 
+import base64
+import re
 import threading
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from databricks.sdk import WorkspaceClient
@@ -79,12 +82,18 @@ before = [each.name for each in spark.catalog.listTables() if each.isTemporary]
 dbutils.notebook.exit(str(before))
 """
 SLOW = b"""# Databricks notebook source
-print("begun", flush=True)
+print("be" + "gun", flush=True)
 sc.parallelize(range(4), 4).map(lambda x: __import__("time").sleep(600)).count()
 """
 JOBS = b"""# Databricks notebook source
-running = sc._jsc.sc().statusStore().activeStages().size()
-dbutils.notebook.exit(str(running))
+import time
+until = time.monotonic() + 30
+tasks = None
+while tasks != 0 and time.monotonic() < until:
+    time.sleep(0.05)
+    executors = sc._jsc.sc().statusStore().executorList(True)
+    tasks = sum(executors.apply(n).activeTasks() for n in range(executors.size()))
+dbutils.notebook.exit(f"{tasks} tasks")
 """
 
 
@@ -114,7 +123,9 @@ def sdk(server: RunningServer) -> WorkspaceClient:
 def submit(sdk: WorkspaceClient, name: str, **parameters: str) -> int:
     task = {"notebook_path": f"{FOLDER}/{name}", "base_parameters": parameters}
     answer: Any = sdk.api_client.do(
-        "POST", "/api/2.0/jobs/runs/submit", body={"notebook_task": task}
+        "POST",
+        "/api/2.0/jobs/runs/submit",
+        body={"existing_cluster_id": "0000-000000-moved123", "notebook_task": task},
     )
     return int(answer["run_id"])
 
@@ -175,12 +186,13 @@ def test_runs_on_one_cluster_do_not_see_each_others_views(sdk: WorkspaceClient) 
 def test_a_cancelled_run_leaves_idle_executors(sdk: WorkspaceClient) -> None:
     run_id = submit(sdk, "slow")
 
-    def exported() -> str:
+    def shown() -> str:
         found: Any = sdk.api_client.do("GET", "/api/2.0/jobs/runs/export", query={"run_id": run_id})
-        return str(found)
+        (model,) = re.findall(r"NOTEBOOK_MODEL = '([^']+)'", found["views"][0]["content"])
+        return unquote(base64.b64decode(model).decode())
 
-    poll(exported, lambda page: "YmVndW4" in page or "begun" in page)
+    poll(shown, lambda notebook: "begun" in notebook)
     sdk.api_client.do("POST", "/api/2.0/jobs/runs/cancel", body={"run_id": run_id})
     ended = finish(sdk, run_id)
     assert ended["state"]["result_state"] == "CANCELED"
-    assert result(sdk, "jobs") == "0"
+    assert result(sdk, "jobs") == "0 tasks"
