@@ -20,6 +20,7 @@ from starlette.responses import Response
 from quire.clock import Clock, SystemClock
 from quire.compute.clusters import Clusters
 from quire.compute.environments import Environments
+from quire.compute.interpreters import Interpreters
 from quire.compute.libraries import Libraries
 from quire.compute.local import LocalLauncher
 from quire.compute.logs import LogDelivery
@@ -51,11 +52,11 @@ from quire.engine.session_keeping import SessionKeeper
 from quire.engine.sessions import Sessions
 from quire.engine.transitions import Transitions
 from quire.engine.write_back import WriteBack
-from quire.errors import InvalidValue, NotFound, Unavailable
+from quire.errors import NotFound, Unavailable
 from quire.identity.principals import Principal, Principals
 from quire.identity.run_tokens import RunTokens
 from quire.identity.tokens import Tokens, ensure_administrator
-from quire.ids import AttemptId
+from quire.ids import AttemptId, NodeId
 from quire.internal.compute import compute_routes
 from quire.internal.errors import render_error
 from quire.internal.files import file_routes
@@ -135,6 +136,7 @@ class Server:
     def _build_engine(self) -> None:
         settings, database, clock = self.settings, self.database, self.clock
         self.placement = LocalPlacement(settings)
+        self.interpreters = Interpreters(self.placement, settings)
         self.outbox = Outbox(
             database,
             clock,
@@ -201,6 +203,7 @@ class Server:
                 attachments=self.attachments,
                 principals=self.principals,
                 placement=self.placement,
+                interpreters=self.interpreters,
                 sessions=self.session_keeper,
                 transitions=self.transitions,
                 run_tokens=self.run_tokens,
@@ -273,11 +276,15 @@ class Server:
             file_routes(self.locations, self.run_tokens, self.principals, self.runs)
         )
         app.router.routes.extend(
-            compute_routes(self.cluster_uses, self.run_tokens, self.principals, self.database)
+            compute_routes(
+                self.cluster_uses,
+                self.interpreters,
+                self.run_tokens,
+                self.principals,
+                self.database,
+            )
         )
-        folders = WorkingFolders(
-            self.database, self.principals, self.workspace, self.attachments, self.artifacts
-        )
+        folders = WorkingFolders(self.database, self.principals, self.attachments, self.artifacts)
         app.router.routes.extend(working_file_routes(folders, self.run_tokens, self.settings))
         self.metrics.watch_states(self._count_states)
         app.router.routes.extend(observe_routes(Health(self._checks()), self.metrics))
@@ -324,6 +331,7 @@ class Server:
         self.session_keeper.loop.start()
         self.cluster_manager.loop.start()
         self.libraries.loop.start()
+        self.interpreters.loop.start()
         self.dispatcher.loop.start()
 
     def close(self) -> None:
@@ -372,6 +380,7 @@ class Server:
             self.outbox.loop,
             self.cluster_manager.loop,
             self.libraries.loop,
+            self.interpreters.loop,
             self.session_keeper.loop,
         )
 
@@ -384,10 +393,10 @@ class Server:
             workspace_url=self.settings.public_url or self.url,
         )
 
-    def _may_see_notebook(self, actor: Principal, path: str) -> bool:
+    def _may_see_notebook(self, actor: Principal, node_id: NodeId) -> bool:
         try:
-            self.workspace.get(actor, path)
-        except (NotFound, InvalidValue):
+            self.workspace.get_by_id(actor, node_id)
+        except NotFound:
             return False
         return True
 

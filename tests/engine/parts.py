@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from quire.clock import ManualClock
+from quire.compute.interpreters import Interpreters
 from quire.engine.artifacts import Artifacts
 from quire.engine.conclusions import Conclusions
 from quire.engine.endings import Endings
@@ -103,7 +104,7 @@ class Parts:
             clock,
             self.quota,
             self.transitions,
-            may_see_notebook=lambda actor, path: actor.name in self.visible_to,
+            may_see_notebook=lambda actor, _: actor.name in self.visible_to,
             nudge=self.nudged.append,
             endings=self.endings,
         )
@@ -128,6 +129,7 @@ class Parts:
             Conclusions(WriteBack(self.workspace, self.principals, self.results)),
         )
         self.pool = Pool()
+        self.interpreters = Interpreters(self.pool, self.settings)
         self.keeper = SessionKeeper(database, self.pool, clock, self.settings, host="here")
         self.sessions = Sessions(
             database, self.workspace, self.runs, self.results, self.keeper, clock

@@ -24,6 +24,8 @@ class Pool:
         self.kept: dict[str, Place] = {}
         self.idle: dict[str, float] = {}  # seconds, of the sessions whose kernel is free
         self.ended: list[str] = []
+        self.interpreters: list[str] = []  # those with a kernel ready
+        self.places: dict[int, str] = {}  # interpreter by process, of those that were taken
 
     def start(
         self, on_departure: Callable[[Departure], None], on_session: Callable[[], None]
@@ -42,6 +44,17 @@ class Pool:
             return None
         del self.idle[session]
         return self.kept[session]
+
+    def keep_ready(self, interpreters: Collection[str]) -> None:
+        self.interpreters = list(interpreters)
+
+    def reserve_interpreter(self, python: str) -> Reservation | None:
+        if python not in self.interpreters:
+            return None
+        self.interpreters.remove(python)
+        self.made += 1
+        self.places[self.made] = python
+        return Place(self, self.made)
 
     def sessions(self) -> Mapping[str, float | None]:
         return {session: self.idle.get(session) for session in self.kept}

@@ -75,6 +75,7 @@ class World(Parts):
             attachments=self.attachments,
             principals=self.principals,
             placement=self.pool,
+            interpreters=self.interpreters,
             sessions=self.keeper,
             transitions=self.transitions,
             run_tokens=self.run_tokens,
@@ -195,6 +196,14 @@ def test_the_notebook_is_read_when_the_run_starts(world: World) -> None:
     world.dispatch()
     world.workspace.import_notebook(world.admin, NOTEBOOK, _notebook("3 + 3"), overwrite=True)
     assert world.pool.assigned[0].notebook["cells"][0]["source"] == "2 + 2"
+
+
+def test_a_run_belongs_to_the_notebook_that_is_there_when_it_starts(world: World) -> None:
+    attempt_id = world.submit()
+    world.workspace.delete(world.admin, NOTEBOOK)
+    node = world.workspace.import_notebook(world.admin, NOTEBOOK, _notebook("print(2)"))
+    assert world.dispatch() == [attempt_id]
+    assert world.view(attempt_id).run.notebook_id == node.id
 
 
 def test_a_revision_is_run_when_one_is_asked_for(world: World) -> None:

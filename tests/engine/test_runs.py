@@ -8,13 +8,19 @@ from quire.engine.models import NotificationEvent, Overlap, RunKind, RunRequest,
 from quire.engine.runs import RunFilter
 from quire.engine.states import Cause, Outcome, State
 from quire.errors import InvalidState, NotFound, QuotaExceeded, RateLimited
-from quire.ids import AttemptId, JobId
-from tests.engine.parts import Parts, definition
+from quire.ids import AttemptId, JobId, NodeId
+from quire.workspace.formats.document import new_notebook
+from tests.engine.parts import NOTEBOOK, Parts, definition
 
 
 def _submit(parts: Parts, **fields: object) -> AttemptId:
     request = RunRequest(definition=definition(), **fields)  # type: ignore[arg-type]
     return parts.runs.submit(parts.user, request).attempt.id
+
+
+def _store_notebook(parts: Parts) -> NodeId:
+    notebook = new_notebook("python", "plain", [])
+    return parts.workspace.import_notebook(parts.admin, NOTEBOOK, notebook).id
 
 
 def test_a_submitted_run_is_stored_and_queued(parts: Parts) -> None:
@@ -161,6 +167,7 @@ def test_too_many_runs_in_an_hour_are_refused(database, blobs, clock) -> None:  
 
 
 def test_who_may_see_a_run(parts: Parts) -> None:
+    _store_notebook(parts)
     attempt_id = _submit(parts)
     assert parts.runs.get(parts.user, attempt_id)
     assert parts.runs.get(parts.admin, attempt_id)
@@ -170,7 +177,26 @@ def test_who_may_see_a_run(parts: Parts) -> None:
     assert parts.runs.get(parts.stranger, attempt_id)
 
 
+def test_a_run_belongs_to_a_notebook_not_to_a_path(parts: Parts) -> None:
+    first = _store_notebook(parts)
+    before = _submit(parts)
+    parts.workspace.delete(parts.admin, NOTEBOOK)
+    second = _store_notebook(parts)
+    after = _submit(parts)
+    assert first != second
+    assert parts.view(before).run.notebook_id == first
+    assert parts.view(after).run.notebook_id == second
+
+
+def test_a_run_of_what_is_not_there_is_nobody_elses(parts: Parts) -> None:
+    attempt_id = _submit(parts)
+    parts.visible_to.add(parts.stranger.name)
+    with pytest.raises(NotFound):
+        parts.runs.get(parts.stranger, attempt_id)
+
+
 def test_who_may_only_look_may_not_cancel_or_delete(parts: Parts) -> None:
+    _store_notebook(parts)
     attempt_id = _submit(parts)
     parts.visible_to.add(parts.stranger.name)
     with pytest.raises(NotFound):

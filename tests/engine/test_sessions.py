@@ -74,6 +74,7 @@ class World(Parts):
             ),
             principals=self.principals,
             placement=pool,
+            interpreters=self.interpreters,
             sessions=keeper,
             transitions=self.transitions,
             run_tokens=RunTokens(b"0123456789abcdef"),

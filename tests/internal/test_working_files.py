@@ -37,9 +37,7 @@ class World(Parts):
             database, blobs, clock, self.workspace, limit_bytes=1_000_000
         )
         self.run_tokens = RunTokens(b"0123456789abcdef")
-        folders = WorkingFolders(
-            database, self.principals, self.workspace, self.attachments, self.artifacts
-        )
+        folders = WorkingFolders(database, self.principals, self.attachments, self.artifacts)
         routes = working_file_routes(folders, self.run_tokens, self.settings)
         self.client = TestClient(Starlette(routes=routes))
 
@@ -130,6 +128,15 @@ def test_only_the_runner_of_an_active_attempt_asks(world: World) -> None:
     world.finish(run)
     assert world.status("PUT", run, "a", b"1") == 410
     assert world.status("PUT", 999, "a", b"1") == 410
+
+
+def test_what_a_run_leaves_outlives_its_notebook(world: World) -> None:
+    run, direct = world.begin(), world.begin(WorkingFiles.WRITE_BACK)
+    world.workspace.delete(world.admin, PATH)
+    other = world.workspace.import_notebook(world.user, PATH, new_notebook("python", "plain", []))
+    assert world.status("PUT", run, "a", b"1") == 204
+    assert world.status("PUT", direct, "a", b"1") == 404
+    assert world.attachments.snapshot(other.id) == []
 
 
 def test_rights_are_those_of_the_moment(world: World) -> None:

@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import Connection
 
 from quire.clock import Clock
+from quire.compute.interpreters import Interpreters
 from quire.engine.models import (
     Attempt,
     NotebookTask,
@@ -24,6 +25,7 @@ from quire.engine.pins import NotPinned, Pin, Pinner
 from quire.engine.session_keeping import SessionKeeper, session_key
 from quire.engine.starvation import PATIENCE, IdleWatch
 from quire.engine.states import Cause, Outcome, State
+from quire.engine.tasks import IN_KERNELS
 from quire.engine.transitions import Transitions
 from quire.errors import InvalidValue, NotFound, Unavailable
 from quire.identity.principals import Principal, Principals
@@ -65,6 +67,7 @@ class DispatcherParts:
     attachments: Attachments
     principals: Principals
     placement: Placement
+    interpreters: Interpreters
     sessions: SessionKeeper
     transitions: Transitions
     run_tokens: RunTokens
@@ -157,7 +160,7 @@ class Dispatcher:
             self._extra_slots = self._slots
 
     def _claim(self, seats: list[Reservation]) -> RunView | None:
-        """Claim an attempt for the runner of the one seat; that of a session's runner is added."""
+        """Claim an attempt for the runner of the one seat; a session's or a fitter one is added."""
         parts = self._parts
         now = parts.clock.now()
         with parts.database.write() as connection:
@@ -179,6 +182,8 @@ class Dispatcher:
                         continue
                     if seat is not seats[0]:
                         seats.append(seat)
+                elif (fitter := self._reserve_fitter(view.run)) is not None:
+                    seats.append(fitter)
                 attempt, identity = view.attempt, seats[-1].identity
                 return parts.transitions.move(
                     connection,
@@ -196,6 +201,14 @@ class Dispatcher:
                 )
         return None
 
+    def _reserve_fitter(self, run: Run) -> Reservation | None:
+        """A runner whose kernel is of the interpreter a run will ask for; None: any will do."""
+        definition = run.definition
+        if definition.task.kind not in IN_KERNELS:
+            return None
+        python = self._parts.interpreters.expected(run.creator_id, definition.compute)
+        return self._parts.placement.reserve_interpreter(python) if python is not None else None
+
     def _prepare(self, view: RunView) -> Assignment | None:
         """The assignment of a claimed attempt, or None when it cannot run and has ended."""
         parts = self._parts
@@ -207,6 +220,7 @@ class Dispatcher:
             parameters = self._resolve(view, {**task.parameters, **run.parameters})
             notebook, parameters = set_values(pin.notebook, parameters)
             pin = replace(pin, notebook=notebook)
+            view = self._remember_notebook(view, pin)
         except NotPinned as error:
             self._end(view, error.cause, str(error))
             return None
@@ -230,6 +244,14 @@ class Dispatcher:
             )
             return None
         return self._assignment(view, actor, pin, parameters)
+
+    def _remember_notebook(self, view: RunView, pin: Pin) -> RunView:
+        """Store which notebook runs, where another is at that path since the run was made."""
+        if pin.node_id is None or pin.node_id == view.run.notebook_id:
+            return view
+        with self._parts.database.write() as connection:
+            run_rows.set_notebook(connection, view.run.id, pin.node_id)
+        return replace(view, run=replace(view.run, notebook_id=pin.node_id))
 
     def _assignment(
         self, view: RunView, actor: Principal, pin: Pin, parameters: Parameters

@@ -229,6 +229,7 @@ class Run:
     created_at: datetime
     ended_at: datetime | None
     vendor: Vendor
+    notebook_id: NodeId | None = None  # the document of the workspace it runs, if there is one
     session_id: NodeId | None = None  # the notebook in whose own kernel it runs; None: one for it
     interactive: bool = False
 

@@ -42,12 +42,12 @@ class Publishing:
 
     def conclude(self, view: RunView, latest: Sequence[Mapping[str, Any]]) -> None:
         """Update the publication of the run's notebook; without one, do nothing."""
-        path = view.run.definition.task.workspace_path
-        if path is None or view.attempt.snapshot_key is None or not _succeeds(view, latest):
+        node_id = view.run.notebook_id
+        if node_id is None or view.attempt.snapshot_key is None or not _succeeds(view, latest):
             return
         try:
             actor = self._principals.get(view.run.creator_id)
-            node = self._workspace.get(actor, path)
+            node = self._workspace.get_by_id(actor, node_id)
         except NotFound as error:
             _LOG.warning("publishing.refused", attempt=view.attempt.id, why=error.message)
             return

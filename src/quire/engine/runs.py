@@ -14,7 +14,6 @@ from quire.engine.endings import Endings
 from quire.engine.models import (
     Isolation,
     JobDefinition,
-    NotebookTask,
     Overlap,
     Run,
     RunKind,
@@ -65,7 +64,7 @@ class Runs:
         quota: Quota,
         transitions: Transitions,
         *,
-        may_see_notebook: Callable[[Principal, str], bool],
+        may_see_notebook: Callable[[Principal, NodeId], bool],
         nudge: Callable[[AttemptId], None],
         endings: Endings,
     ) -> None:
@@ -210,8 +209,8 @@ class Runs:
             raise NotFound("run", attempt_id)
         if actor.is_admin or view.run.creator_id == actor.id:
             return view
-        path = view.run.definition.task.workspace_path
-        if path is not None and self._may_see_notebook(actor, path):
+        node_id = view.run.notebook_id
+        if node_id is not None and self._may_see_notebook(actor, node_id):
             return view
         raise NotFound("run", attempt_id)
 
@@ -234,6 +233,7 @@ def create_run(
         job_id = JobId(next_number(connection, JOB_COUNTER))
         busy, state, number = False, State.QUEUED, 1
     run_id = RunId(next_number(connection, RUN_COUNTER))
+    notebook_id = _document_of(connection, definition)
     run = Run(
         id=run_id,
         job_id=job_id,
@@ -256,21 +256,17 @@ def create_run(
         created_at=now,
         ended_at=now if state is State.SKIPPED else None,
         vendor=request.vendor,
-        session_id=_session_of(connection, definition),
+        notebook_id=notebook_id,
+        session_id=notebook_id if definition.isolation is Isolation.IN_PLACE else None,
         interactive=request.interactive,
     )
     return transitions.create(connection, run, request.idempotency_token, job_is_busy=busy)
 
 
-def _session_of(connection: Connection, definition: JobDefinition) -> NodeId | None:
-    """The notebook in whose own kernel a run executes; None: it has a kernel for itself.
-
-    A notebook that does not exist has no kernel either; its run ends when its turn comes.
-    """
-    task = definition.task
-    if definition.isolation is not Isolation.IN_PLACE or not isinstance(task, NotebookTask):
-        return None
-    node = node_rows.find_by_path(connection, task.path)
+def _document_of(connection: Connection, definition: JobDefinition) -> NodeId | None:
+    """The document of the workspace that a run executes; None when there is none by now."""
+    path = definition.task.workspace_path
+    node = node_rows.find_by_path(connection, path) if path is not None else None
     return node.id if node is not None else None
 
 

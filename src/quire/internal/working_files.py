@@ -23,15 +23,13 @@ from quire.engine.states import State
 from quire.errors import InvalidCredential, InvalidState, QuireError
 from quire.identity.principals import Principal, Principals
 from quire.identity.run_tokens import RunTokens, RunTokenUse
-from quire.ids import AttemptId
+from quire.ids import AttemptId, NodeId
 from quire.internal.errors import render_error
 from quire.settings import Settings
 from quire.store import runs as run_rows
 from quire.store.database import Database
 from quire.store.runs import RunView
 from quire.workspace.attachments import Attachments, check_attachment_path
-from quire.workspace.models import Node
-from quire.workspace.tree import Workspace
 
 __all__ = ["WorkingFolders", "working_file_routes"]
 
@@ -45,47 +43,44 @@ class WorkingFolders:
         self,
         database: Database,
         principals: Principals,
-        workspace: Workspace,
         attachments: Attachments,
         artifacts: Artifacts,
     ) -> None:
         self._database = database
         self._principals = principals
-        self._workspace = workspace
         self._attachments = attachments
         self._artifacts = artifacts
 
     def read(self, attempt_id: AttemptId, path: str) -> bytes:
-        actor, node, _ = self._look(attempt_id)
-        return self._attachments.read(actor, node.id, path)
+        actor, node_id, _ = self._look(attempt_id)
+        return self._attachments.read(actor, node_id, path)
 
     def write(self, attempt_id: AttemptId, path: str, data: bytes) -> None:
-        actor, node, view = self._look(attempt_id)
+        actor, node_id, view = self._look(attempt_id)
         path = check_attachment_path(path)
         match view.run.definition.working_files:
             case WorkingFiles.ARTIFACTS:
                 self._artifacts.keep(view, path, data)
             case WorkingFiles.WRITE_BACK:
-                self._attachments.write(actor, node.id, path, data)
+                self._attachments.write(actor, node_id, path, data)
             case WorkingFiles.DISCARD:
                 raise InvalidState("This run keeps no files.")
 
     def remove(self, attempt_id: AttemptId, path: str) -> None:
-        actor, node, view = self._look(attempt_id)
+        actor, node_id, view = self._look(attempt_id)
         if view.run.definition.working_files is not WorkingFiles.WRITE_BACK:
             raise InvalidState("This run removes no files.")
-        self._attachments.delete(actor, node.id, path)
+        self._attachments.delete(actor, node_id, path)
 
-    def _look(self, attempt_id: AttemptId) -> tuple[Principal, Node, RunView]:
+    def _look(self, attempt_id: AttemptId) -> tuple[Principal, NodeId, RunView]:
         with self._database.read() as connection:
             view = run_rows.get_view_of_any(connection, attempt_id)
         if view is None or view.attempt.state not in _EXECUTING:
             raise AttemptGone(f"Attempt {attempt_id} is over.")
-        path = view.run.definition.task.workspace_path
-        if path is None:
+        node_id = view.run.notebook_id
+        if node_id is None:
             raise InvalidState("This run has no notebook.")
-        actor = self._principals.get(view.run.creator_id)
-        return actor, self._workspace.get(actor, path), view
+        return self._principals.get(view.run.creator_id), node_id, view
 
 
 def working_file_routes(

@@ -55,6 +55,7 @@ __all__ = [
     "list_views",
     "lock_view",
     "purge_runs",
+    "set_notebook",
     "update_attempt",
     "update_run",
 ]
@@ -115,6 +116,7 @@ _RUN_COLUMNS = (
     runs.c.created_at.label("run_created_at"),
     runs.c.ended_at.label("run_ended_at"),
     runs.c.vendor,
+    runs.c.notebook_id,
     runs.c.session_id,
     runs.c.interactive,
 )
@@ -168,6 +170,7 @@ def _run(row: Any) -> Run:
         created_at=row.run_created_at,
         ended_at=row.run_ended_at,
         vendor=row.vendor,
+        notebook_id=NodeId(row.notebook_id) if row.notebook_id is not None else None,
         session_id=NodeId(row.session_id) if row.session_id is not None else None,
         interactive=row.interactive,
     )
@@ -325,10 +328,16 @@ def insert_run(connection: Connection, run: Run, idempotency_token: str | None) 
             "created_at": run.created_at,
             "ended_at": run.ended_at,
             "vendor": dict(run.vendor),
+            "notebook_id": run.notebook_id,
             "session_id": run.session_id,
             "interactive": run.interactive,
         },
     )
+
+
+def set_notebook(connection: Connection, run_id: RunId, node_id: NodeId) -> None:
+    """Say which document of the workspace a run executes."""
+    connection.execute(update(runs).where(runs.c.id == run_id).values(notebook_id=node_id))
 
 
 def insert_attempt(connection: Connection, attempt: Attempt) -> None:

@@ -250,6 +250,8 @@ runs = Table(
     Column("ended_at", Moment, index=True),
     Column("deleted_at", Moment),
     Column("vendor", Json, nullable=False),
+    # Node of the document it runs, at whatever path: what is there later may be another's.
+    Column("notebook_id", BigInteger),
     # Node of the notebook in whose own kernel it runs; None: a kernel of its own.
     Column("session_id", BigInteger),
     Column("interactive", Boolean, nullable=False, server_default=false()),

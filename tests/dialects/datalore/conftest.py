@@ -22,7 +22,7 @@ from quire.errors import NotFound
 from quire.identity.permissions import Right
 from quire.identity.principals import Principal
 from quire.identity.tokens import Tokens
-from quire.ids import AttemptId
+from quire.ids import AttemptId, NodeId
 from quire.notify.destinations import Destinations
 from quire.store.blobs import BlobStore
 from quire.store.database import Database
@@ -168,9 +168,9 @@ class Door:
                 for table in (runs, nodes)
             }
 
-    def _may_see(self, actor: Principal, path: str) -> bool:
+    def _may_see(self, actor: Principal, node_id: NodeId) -> bool:
         try:
-            self.workspace.get(actor, path)
+            self.workspace.get_by_id(actor, node_id)
         except NotFound:
             return False
         return True

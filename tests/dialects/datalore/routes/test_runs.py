@@ -16,6 +16,7 @@ from quire.engine.models import (
     RunRequest,
     WorkingFiles,
 )
+from quire.identity.permissions import Right
 from quire.ids import AttemptId
 from quire.store import runs as run_rows
 from quire.web.sessions import COOKIE
@@ -197,6 +198,15 @@ class TestWho:
         door.tokens.revoke(info.id)
         for who in ("short", "revoked"):
             assert door.refuse_run(who=who)[0] == 401
+
+    def test_another_notebook_at_the_same_path_shows_no_earlier_runs(self, door: Door) -> None:
+        run_id = door.run()
+        door.play(run_id)
+        door.workspace.delete(door.owner, PATH)
+        door.store(code_cell("2"))
+        door.workspace.share(door.owner, PATH, door.people["viewer"], Right.VIEWER)
+        assert door.refuse("GET", f"/api/run/v1/{run_id}", who="viewer")[0] == 404
+        assert door.status(run_id)["notebookId"] == door.notebook_id  # the one it was
 
     def test_order_of_the_tests(self, door: Door) -> None:
         """401, then the body, then visibility, then rights, then parameter values."""

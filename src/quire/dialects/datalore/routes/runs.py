@@ -123,11 +123,11 @@ def _find_run(services: Services, call: Call, text: str) -> tuple[RunView, Node 
         view = services.runs.get(call.principal, attempt_id)
     except NotFound:
         raise missing from None
-    path = view.run.definition.task.workspace_path
+    node_id = view.run.notebook_id
     node: Node | None = None
-    if path is not None:
+    if node_id is not None:
         try:
-            node = services.workspace.get(call.principal, path)
+            node = services.workspace.get_by_id(call.principal, node_id)
         except NotFound:
             node = None  # deleted since, or not shared with the run's creator any more
     _check_scope(call, node, Access.READ)

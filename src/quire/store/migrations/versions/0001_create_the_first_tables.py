@@ -182,6 +182,7 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
         sa.Column("deleted_at", sa.BigInteger(), nullable=True),
         sa.Column("vendor", _JSON, nullable=False),
+        sa.Column("notebook_id", sa.BigInteger(), nullable=True),
         sa.Column("session_id", sa.BigInteger(), nullable=True),
         sa.Column("interactive", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.ForeignKeyConstraint(["creator_id"], ["principals.id"], name=op.f("fk_runs_creator_id")),
