@@ -140,6 +140,14 @@ class Settings:
     environment_build_seconds: float = _setting(
         900.0, "How long one step of building an environment may take."
     )
+    warm_environments: int = _setting(
+        2,
+        "Kernels kept ready for environments that need an interpreter of their own because they "
+        "replace packages of the server; one each, about 0.1 GB of memory; 0: none.",
+    )
+    warm_environment_after: int = _setting(
+        3, "Runs within an hour after which such an environment has a kernel kept ready."
+    )
     library_refresh_seconds: float = _setting(
         600.0, "How long what a run's libraries resolved to is taken as it is."
     )

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from quire.clock import ManualClock
+from quire.compute.interpreters import Interpreters
 from quire.compute.models import ClusterSpec, Compute
 from quire.identity.run_tokens import RunTokens, RunTokenUse
 from quire.ids import AttemptId
@@ -17,6 +18,7 @@ from quire.internal.compute import compute_routes
 from quire.store.blobs import BlobStore
 from quire.store.database import Database
 from tests.compute.parts import ClusterParts
+from tests.engine.pool import Pool
 
 
 class Asking:
@@ -27,7 +29,13 @@ class Asking:
         self.tokens = RunTokens(b"a secret of many bytes")
         app = FastAPI()
         app.router.routes.extend(
-            compute_routes(self.parts.uses, self.tokens, self.parts.principals, database)
+            compute_routes(
+                self.parts.uses,
+                Interpreters(Pool(), self.parts.settings),
+                self.tokens,
+                self.parts.principals,
+                database,
+            )
         )
         self.client = TestClient(app)
 

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 __all__ = [
+    "IN_KERNELS",
     "TASK_TYPES",
     "Arguments",
     "JarTask",
@@ -50,6 +51,9 @@ class TaskKind(StrEnum):
     SQL = "sql"
     SHELL = "shell"
 
+
+IN_KERNELS = frozenset({TaskKind.NOTEBOOK, TaskKind.SQL})
+"""Kinds that a kernel executes; the others are programs."""
 
 Arguments = Mapping[TaskKind, tuple[str, ...]]
 """Words for a task, by the kind of task they are meant for."""

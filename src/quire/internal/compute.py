@@ -21,9 +21,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from quire.compute.interpreters import Interpreters
 from quire.compute.uses import ClusterUses, UseRequest, UseState
 from quire.engine.models import TaskKind
 from quire.engine.reports import AttemptGone
+from quire.engine.tasks import IN_KERNELS
 from quire.errors import InvalidCredential, NotFound, QuireError
 from quire.identity.principals import Principals
 from quire.identity.run_tokens import RunToken, RunTokens, RunTokenUse
@@ -42,7 +44,11 @@ _SUBMITS = frozenset({TaskKind.JAR, TaskKind.SUBMIT})
 
 
 def compute_routes(
-    uses: ClusterUses, run_tokens: RunTokens, principals: Principals, database: Database
+    uses: ClusterUses,
+    interpreters: Interpreters,
+    run_tokens: RunTokens,
+    principals: Principals,
+    database: Database,
 ) -> list[Route]:
     """The routes above."""
 
@@ -71,7 +77,12 @@ def compute_routes(
             actor = principals.get(token.principal_id)
         except NotFound:
             raise InvalidCredential("The user of this run does not exist any more.") from None
-        return uses.acquire(_request(view, actor), spark=spark).to_json()
+        answer = uses.acquire(_request(view, actor), spark=spark)
+        definition = view.run.definition
+        if answer.state is UseState.READY and definition.task.kind in IN_KERNELS:
+            python = answer.prepared.python
+            interpreters.used(view.attempt.id, actor.id, definition.compute, python)
+        return answer.to_json()
 
     def release(request: Request) -> AttemptId:
         token = authenticate(request, RunTokenUse.REPORT)

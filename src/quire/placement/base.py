@@ -71,6 +71,14 @@ class Placement(Protocol):
         """The runner that keeps the kernel of a session, or None when it is not free."""
         ...
 
+    def keep_ready(self, interpreters: Collection[str]) -> None:
+        """Keep a runner with a kernel of each of these interpreters, and of no others."""
+        ...
+
+    def reserve_interpreter(self, python: str) -> Reservation | None:
+        """A runner that :meth:`keep_ready` has made ready, or None when there is none now."""
+        ...
+
     def sessions(self) -> Mapping[str, float | None]:
         """The sessions kept here, with the seconds they have been idle; None: at work."""
         ...

@@ -7,6 +7,9 @@ A runner is used once, unless its run belongs to a session: then it keeps its ke
 stays open, until the session is ended here or this server is gone. One that is taken from the pool
 is replaced: at once when none is left, else when a run has ended or a moment has passed, so as not
 to compete with a run that has just begun.
+
+Beside the pool it keeps a runner with a kernel of each interpreter it is told. One of those that
+cannot be made, or dies, costs the pool nothing and is not tried again until it is told anew.
 """
 
 from __future__ import annotations
@@ -58,12 +61,18 @@ _LONGEST_RESTART_SECONDS = 5.0
 class _Runner:
     """A runner that has no work yet."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, python: str | None) -> None:
         self.channel = channel
+        self.python = python  # the interpreter its kernel was made for; None: the pool's
         self.identity: RunnerIdentity | None = None  # unknown until the nursery has answered
         self.ready = False  # its kernel is up
         self.session: str | None = None  # the session it keeps its kernel for
         self.idle_since: float | None = None  # since when that kernel is free; None: it is not
+
+    @property
+    def can_be_taken(self) -> bool:
+        """Whether it is ready and known by name."""
+        return self.ready and self.identity is not None
 
 
 class _Reservation:
@@ -119,6 +128,8 @@ class LocalPlacement:
         self._working: set[RunnerIdentity] = set()  # forked here, exits told by the nursery
         self._adopted: dict[RunnerIdentity, int] = {}  # by pidfd
         self._sessions: dict[str, _Runner] = {}  # at work, reserved or idle
+        self._interpreters: dict[str, _Runner | None] = {}  # None: one has to be made
+        self._unusable: set[str] = set()  # interpreters whose kernels do not start
         self._waiting = 0
         self._refill_at = 0.0
 
@@ -167,6 +178,7 @@ class LocalPlacement:
             idle = {runner.identity for runner in kept if runner.idle_since is not None}
             busy = bool(self._working - idle)
             waiting = [*self._forking.values(), *self._warming, *self._ready, *self._reserved]
+            waiting += [each for each in self._interpreters.values() if each is not None]
             for runner in [*waiting, *kept]:
                 runner.channel.close()
             for pidfd in self._adopted.values():
@@ -203,6 +215,31 @@ class LocalPlacement:
             if runner is None or runner.idle_since is None or self._closing:
                 return None
             runner.idle_since = None
+            return _Reservation(self, runner)
+
+    def keep_ready(self, interpreters: Collection[str]) -> None:
+        """Keep a runner with a kernel of each of these interpreters, and of no others."""
+        with self._lock:
+            if self._closing:
+                return
+            for python in [each for each in self._interpreters if each not in interpreters]:
+                runner = self._interpreters.pop(python)
+                if runner is not None:
+                    self._drop(runner)
+            for python in interpreters:
+                if python not in self._unusable:
+                    self._interpreters.setdefault(python, None)
+        self._poke()
+
+    def reserve_interpreter(self, python: str) -> Reservation | None:
+        """A runner that :meth:`keep_ready` has made ready, or None when there is none now."""
+        with self._lock:
+            runner = self._interpreters.get(python)
+            if runner is None or not runner.can_be_taken or self._closing:
+                return None
+            self._interpreters[python] = None
+            self._selector.unregister(runner.channel)
+            self._reserved.add(runner)
             return _Reservation(self, runner)
 
     def sessions(self) -> Mapping[str, float | None]:
@@ -297,10 +334,13 @@ class LocalPlacement:
                 runner.idle_since = time.monotonic()
             if runner in self._reserved:
                 self._reserved.discard(runner)
-                if self._closing:
+                if self._closing or not self._is_wanted(runner):
                     runner.channel.close()
                     return
-                self._ready.appendleft(runner)
+                if runner.python is not None:
+                    self._interpreters[runner.python] = runner
+                else:
+                    self._ready.appendleft(runner)
                 self._selector.register(runner.channel, selectors.EVENT_READ, runner)
                 self._lock.notify()
         self._poke()
@@ -362,11 +402,11 @@ class LocalPlacement:
             if now < self._restart_at:
                 return self._restart_at - now
             self._start_nursery()
-        coming = len(self._forking) + len(self._warming)
+        coming = _count([*self._forking.values(), *self._warming])
         wanted = max(self._pool_size, self._waiting)
-        missing = wanted - len(self._ready) - len(self._reserved) - coming
+        missing = wanted - len(self._ready) - _count(self._reserved) - coming
         if missing <= 0:
-            return None
+            return self._refill_interpreters(now)
         if self._ready and not self._waiting and now < self._refill_at:
             return self._refill_at - now
         for _ in range(min(missing, self._cores - coming)):
@@ -374,22 +414,39 @@ class LocalPlacement:
                 break
         return None
 
-    def _fork(self) -> bool:
+    def _refill_interpreters(self, now: float) -> float | None:
+        """Fork one runner for an interpreter that has none, when nothing else is to be done."""
+        missing = [python for python, runner in self._interpreters.items() if runner is None]
+        if not missing or self._forking or self._warming:
+            return None
+        if now < self._refill_at:
+            return self._refill_at - now
+        self._fork(missing[0])
+        return None
+
+    def _is_wanted(self, runner: _Runner) -> bool:
+        """Whether a runner that comes back unused has a place."""
+        return runner.python is None or self._interpreters.get(runner.python, runner) is None
+
+    def _fork(self, python: str | None = None) -> bool:
         control = self._control
         assert control is not None
         ours, theirs = socket.socketpair()
         with theirs:
             self._next_number += 1
+            request: dict[str, object] = {"fork": self._next_number}
+            if python is not None:
+                request["python"] = python
             try:
-                socket.send_fds(
-                    control, [json.dumps({"fork": self._next_number}).encode()], [theirs.fileno()]
-                )
+                socket.send_fds(control, [json.dumps(request).encode()], [theirs.fileno()])
             except OSError:
                 ours.close()
                 self._lose_nursery()
                 return False
-        runner = _Runner(ours)
+        runner = _Runner(ours, python)
         self._forking[self._next_number] = runner
+        if python is not None:
+            self._interpreters[python] = runner
         self._selector.register(ours, selectors.EVENT_READ, runner)
         return True
 
@@ -411,13 +468,26 @@ class LocalPlacement:
         self._drop(runner)
         if runner.session is not None:
             self._on_session()
-        if not runner.ready:
+        if runner.python is not None:
+            self._lose_interpreter(runner, runner.python)
+        elif not runner.ready:
             # One that never came up would be replaced at once by the next that cannot.
             self._refill_at = self._restart_at = time.monotonic() + 1.0
             _LOG.warning("placement.runner_not_started", log=str(self._log_file()))
 
+    def _lose_interpreter(self, runner: _Runner, python: str) -> None:
+        """A runner of an interpreter is gone, or was none: its runs start their kernels cold."""
+        if not runner.ready and python not in self._unusable:
+            self._unusable.add(python)
+            _LOG.warning(
+                "placement.interpreter_not_ready",
+                python=python,
+                consequence="runs start a kernel of it when they begin",
+                log=str(self._log_file()),
+            )
+
     def _offer(self, runner: _Runner) -> None:
-        if runner.ready and runner.identity is not None:
+        if runner.can_be_taken and runner.python is None:
             self._ready.append(runner)
             self._lock.notify()
 
@@ -428,6 +498,8 @@ class LocalPlacement:
         self._reserved.discard(runner)
         if runner.session is not None and self._keeps(runner):
             del self._sessions[runner.session]
+        if runner.python is not None and self._interpreters.get(runner.python) is runner:
+            del self._interpreters[runner.python]
         if runner in self._ready:
             self._ready.remove(runner)
         for number, each in list(self._forking.items()):
@@ -511,7 +583,8 @@ class LocalPlacement:
             self._restart_seconds = _SHORTEST_RESTART_SECONDS
         self._restart_at = now + self._restart_seconds
         self._restart_seconds = min(self._restart_seconds * 2, _LONGEST_RESTART_SECONDS)
-        for runner in [*self._forking.values(), *self._warming, *self._ready]:
+        kept = [each for each in self._interpreters.values() if each is not None]
+        for runner in {*self._forking.values(), *self._warming, *self._ready, *kept}:
             self._drop(runner)
         gone = []
         for identity in list(self._working):
@@ -537,6 +610,11 @@ class LocalPlacement:
 
     def _is_alive(self, identity: RunnerIdentity) -> bool:
         return identity.host == self._host and start_time(identity.pid) == identity.started
+
+
+def _count(runners: Collection[_Runner]) -> int:
+    """How many of them are the pool's."""
+    return sum(runner.python is None for runner in runners)
 
 
 def _ignore(departure: Departure) -> None:

@@ -296,13 +296,13 @@ def _tail(path: Path) -> str:
 class ManagedKernel:
     """A kernel that a jupyter_client kernel manager started."""
 
-    poll_seconds = _MANAGED_POLL_SECONDS
-
     def __init__(self, name: str, manager: Any, python: str | None = None) -> None:
         self.name = name
         self.python = python
         self._manager = manager
         self.pid: int | None = getattr(manager.provisioner, "pid", None)
+        process = getattr(manager.provisioner, "process", None)
+        self._pidfd = os.pidfd_open(process.pid) if process is not None else None
         self._status: int | None = None
         self._gone = False
         self._cleared = False
@@ -310,7 +310,12 @@ class ManagedKernel:
         self.channels = Channels(manager.get_connection_info())
 
     def register(self, poller: Any) -> None:
-        """Nothing to add: :attr:`poll_seconds` tells how often to ask."""
+        if self._pidfd is not None:
+            poller.register(self._pidfd, zmq.POLLIN)
+
+    @property
+    def poll_seconds(self) -> float | None:
+        return _MANAGED_POLL_SECONDS if self._pidfd is None else None
 
     def has_died(self) -> bool:
         if not self._gone:
@@ -357,6 +362,8 @@ class ManagedKernel:
             self._manager.shutdown_kernel(now=True)
         self._manager.cleanup_resources()
         kill_children()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
         self.channels.close()
 
 

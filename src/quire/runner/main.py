@@ -2,7 +2,8 @@
 
 Owns: the life of the process, from the nursery's fork to its exit:
 
-1. It forks its kernel, connects, and says ``R`` on its assignment socket.
+1. It forks its kernel, or starts that of another interpreter, connects, and says ``R`` on its
+   assignment socket.
 2. It waits for one assignment (eight bytes of length, then JSON). End of file before a whole one
    means that nobody will send one: kernel and runner leave.
 3. From a whole assignment on it depends on nobody. It writes the event ``accepted`` to its spool,
@@ -37,7 +38,6 @@ from quire.runner.diagnosis import Ending
 from quire.runner.execute import Execution
 from quire.runner.fetch import Fetcher
 from quire.runner.kernel import (
-    ForkedKernel,
     Kernel,
     KernelHome,
     KernelNotStarted,
@@ -97,17 +97,22 @@ def send_assignment(channel: socket.socket, assignment: Assignment) -> None:
 
 
 def become_runner(
-    channel: socket.socket, config: RunnerConfig, release: Callable[[], object]
+    channel: socket.socket,
+    config: RunnerConfig,
+    release: Callable[[], object],
+    *,
+    python: str | None = None,
 ) -> NoReturn:
     """Be a runner from here to the end of the process. Call in a fresh fork only.
 
-    ``release`` lets go of Python objects that hold the nursery's descriptors.
+    ``release`` lets go of Python objects that hold the nursery's descriptors. ``python``: the
+    interpreter of the kernel it holds ready; None: that of the nursery.
     """
     status = 1
     try:
         release()
         _detach_from_nursery(channel.fileno())
-        _Runner(channel, config).run()
+        _Runner(channel, config, python).run()
         status = 0
     except _NotNeeded:
         status = 0
@@ -131,7 +136,8 @@ def _detach_from_nursery(keep: int) -> None:
 
 
 class _Runner:
-    def __init__(self, channel: socket.socket, config: RunnerConfig) -> None:
+    def __init__(self, channel: socket.socket, config: RunnerConfig, python: str | None) -> None:
+        self._python = python
         self._channel = channel
         self._config = config
         self._home = KernelHome(
@@ -158,7 +164,17 @@ class _Runner:
             kill_children()
             shutil.rmtree(self._home.folder, ignore_errors=True)
 
-    def _make_ready(self) -> ForkedKernel:
+    def _make_ready(self) -> Kernel:
+        kernel = self._start_kernel() if self._python is not None else self._fork_kernel()
+        self._warm_up(kernel.channels)
+        self._channel.sendall(READY)
+        return kernel
+
+    def _start_kernel(self) -> Kernel:
+        seconds = self._config.kernel_start_seconds
+        return start_kernel("python3", self._home, seconds, python=self._python)
+
+    def _fork_kernel(self) -> Kernel:
         give_up_at = time.monotonic() + self._config.kernel_start_seconds
 
         def wait(descriptor: int) -> None:
@@ -170,10 +186,7 @@ class _Runner:
             if not readable:
                 raise KernelNotStarted("The kernel did not come up in time.")
 
-        kernel = fork_kernel(self._home, release=self._channel.detach, wait=wait)
-        self._warm_up(kernel.channels)
-        self._channel.sendall(READY)
-        return kernel
+        return fork_kernel(self._home, release=self._channel.detach, wait=wait)
 
     def _warm_up(self, channels: Channels) -> None:
         """Run nothing once, so that the first cell is fast, until its output comes through.

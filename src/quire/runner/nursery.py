@@ -7,7 +7,8 @@ secrets.
 It talks over one socket (SOCK_SEQPACKET, one JSON message each):
 
 * ``{"fork": n}`` with one descriptor, the runner's assignment socket: forks a runner and answers
-  ``{"forked": n, "pid": pid, "started": start time}``;
+  ``{"forked": n, "pid": pid, "started": start time}``; with ``"python": path`` one whose
+  kernel is of that interpreter;
 * ``{"exited": pid, "started": start time, "cause": text}`` when a runner is gone.
 
 It stays without threads and without a ZeroMQ context, which would not survive a fork. It adopts
@@ -141,15 +142,15 @@ class _Nursery:
             control.close()
             self._control = None
             return
-        number = json.loads(message)["fork"]
+        request = json.loads(message)
         pid = os.fork()
         if pid == 0:
             channel = socket.socket(fileno=descriptors[0])
-            become_runner(channel, self._config, control.detach)
+            become_runner(channel, self._config, control.detach, python=request.get("python"))
         os.close(descriptors[0])
         started = start_time(pid) or ""
         self._runners[pid] = started
-        self._tell({"forked": number, "pid": pid, "started": started})
+        self._tell({"forked": request["fork"], "pid": pid, "started": started})
 
     def _reap(self) -> None:
         gone = []
