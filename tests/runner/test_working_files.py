@@ -14,7 +14,7 @@ from quire.runner.server import Refused
 from quire.runner.users import KernelUser
 from quire.runner.working_files import WorkingFolder
 
-KEEPS: dict[str, Any] = {"keeps": True, "file_bytes": 100, "total_bytes": 150}
+KEEPS: dict[str, Any] = {"keeps": True, "file_bytes": 100, "total_bytes": 150, "most": 20}
 
 
 class Store:
@@ -177,6 +177,15 @@ UID = 12345 if os.geteuid() == 0 else os.geteuid()
 """Kernels have users of their own when the server is root; else they are the server's."""
 
 
+def test_no_more_files_are_told_than_wanted(root: Path) -> None:
+    for number in range(5):
+        (root / str(number)).touch()
+    store, folder = Store(), WorkingFolder(root, None)
+    told = carry_out(folder, store, most=3)
+    assert set(store.files) == {"0", "1", "2"}
+    assert told == "Files that could not be kept: 3, 4."
+
+
 class TestTheUsersRights:
     """Nobody gets more of files than the kernel's user may."""
 
@@ -197,7 +206,7 @@ class TestTheUsersRights:
     def test_code_leads_no_write_astray(self, root: Path, theirs: WorkingFolder) -> None:
         elsewhere = root.parent / "elsewhere"
         elsewhere.mkdir()
-        elsewhere.chmod(0o555)
+        elsewhere.chmod(0o575)  # whoever starts a server may well be in its group
         (root / "d").symlink_to(elsewhere)
         with pytest.raises(PermissionError):
             bring_in(theirs, Store(**{"d/a": b"1"}))

@@ -323,6 +323,7 @@ class Dispatcher:
             removes=working_files is WorkingFiles.WRITE_BACK,
             file_bytes=self._parts.settings.run_file_limit_bytes,
             total_bytes=self._parts.settings.run_files_limit_bytes,
+            most=self._parts.settings.run_files_limit,
         )
 
     def _resolve(self, view: RunView, parameters: Parameters) -> Parameters:

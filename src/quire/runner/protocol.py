@@ -88,6 +88,7 @@ class Files:
     removes: bool = False  # and what it removes
     file_bytes: int = 0  # largest file that is kept
     total_bytes: int = 0
+    most: int = 0  # files
 
 
 @dataclass(frozen=True)

@@ -88,13 +88,14 @@ class WorkingFolder:
                 self._tell(server, "DELETE", path, None, refused)
                 self._known.pop(path, None)
                 self._folders.discard(path)
-        total = 0
+        total = count = 0
         for path, mark in present.items():
             known = self._known.get(path)
             if known is not None and known.mark == mark:
                 continue
             size = mark[0]
-            if size > files.file_bytes or total + size > files.total_bytes:
+            too_much = total + size > files.total_bytes or count >= files.most
+            if too_much or size > files.file_bytes:
                 refused.append(path)
                 continue
             with _acting_as(self._user):
@@ -104,6 +105,7 @@ class WorkingFolder:
             digest = hashlib.sha256(data).hexdigest()
             if known is None or known.digest != digest:
                 total += len(data)
+                count += 1
                 self._tell(server, "PUT", path, data, refused)
             self._known[path] = _Known(digest, mark)
         return _describe(refused)
@@ -212,6 +214,8 @@ def _acting_as(user: KernelUser | None) -> Iterator[None]:
     if user is None:
         yield
         return
+    if os.geteuid() == 0 and os.getgroups():
+        os.setgroups([])  # they would count beside the user's; root itself has no use for them
     _libc.setfsgid(user.gid)
     _libc.setfsuid(user.uid)
     if _libc.setfsuid(-1) != user.uid:  # an invalid number changes nothing and tells the present
