@@ -130,12 +130,13 @@ def submit(sdk: WorkspaceClient, name: str, **parameters: str) -> int:
     return int(answer["run_id"])
 
 
-def finish(sdk: WorkspaceClient, run_id: int) -> dict[str, Any]:
-    def look() -> dict[str, Any]:
-        found: Any = sdk.api_client.do("GET", "/api/2.0/jobs/runs/get", query={"run_id": run_id})
-        return dict(found)
+def look(sdk: WorkspaceClient, run_id: int) -> dict[str, Any]:
+    found: Any = sdk.api_client.do("GET", "/api/2.0/jobs/runs/get", query={"run_id": run_id})
+    return dict(found)
 
-    return wait_for_end(look)
+
+def finish(sdk: WorkspaceClient, run_id: int) -> dict[str, Any]:
+    return wait_for_end(lambda: look(sdk, run_id))
 
 
 def output(sdk: WorkspaceClient, run_id: int) -> dict[str, Any]:
@@ -191,6 +192,7 @@ def test_a_cancelled_run_leaves_idle_executors(sdk: WorkspaceClient) -> None:
         (model,) = re.findall(r"NOTEBOOK_MODEL = '([^']+)'", found["views"][0]["content"])
         return unquote(base64.b64decode(model).decode())
 
+    poll(lambda: look(sdk, run_id)["state"]["life_cycle_state"], lambda it: it == "RUNNING")
     poll(shown, lambda notebook: "begun" in notebook)
     sdk.api_client.do("POST", "/api/2.0/jobs/runs/cancel", body={"run_id": run_id})
     ended = finish(sdk, run_id)
