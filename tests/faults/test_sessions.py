@@ -180,7 +180,7 @@ def test_runs_asked_for_at_once_never_interleave(server: ServerProcess, place: P
     assert log.read_text().splitlines() == expected
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.whole)])
+@pytest.mark.parametrize("kills", [2, pytest.param(12, marks=pytest.mark.whole)])
 def test_runs_queued_in_a_session_each_execute_once_through_kills(
     server: ServerProcess, place: Path, kills: int
 ) -> None:
