@@ -76,7 +76,7 @@ class Settings:
     run_files_limit_bytes: int = _setting(
         1024 * _MIB, "All files that are kept of one run's working folder."
     )
-    run_files_limit: int = _setting(5000, "How many of these files are kept.")
+    run_files_limit: int = _setting(2000, "How many of these files are kept.")
     kernel_memory_bytes: int = _setting(
         4096 * _MIB, "Data segment limit of each process of a kernel; 0: none."
     )

@@ -13,6 +13,7 @@ from quire.errors import InvalidValue, MissingField
 from quire.workspace.controls import (
     control_metadata,
     control_of,
+    controls_of,
     read_control,
     refresh_sources,
     set_values,
@@ -227,6 +228,13 @@ def test_values_of_one_run() -> None:
     assert control is not None
     assert control.data["value"] == "Rome"
     assert stored["cells"][1]["metadata"]["datalore"]["control"]["value"] == "Oslo"
+
+
+def test_only_notebooks_of_python_have_controls() -> None:
+    cell = code_cell("", metadata=control_metadata(make(TEXT)))
+    stored = new_notebook("scala", "plain", [cell])
+    assert controls_of(stored) == []
+    assert set_values(stored, {"v": "Rome"}) == (stored, {"v": "Rome"})
 
 
 def test_what_is_no_control_is_an_ordinary_cell() -> None:

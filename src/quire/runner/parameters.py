@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-__all__ = ["Injection", "inject_parameters", "translate"]
+__all__ = ["Injection", "can_assign", "inject_parameters", "translate"]
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _R_NAME = re.compile(r"(?:[A-Za-z]|\.(?![0-9]))[A-Za-z0-9._]*\Z")
@@ -84,6 +84,12 @@ def translate(parameters: Mapping[str, Any], language: str) -> str | None:
         if rules.is_name(name)
     ]
     return "\n".join([f"{rules.comment} Parameters", *lines]) if lines else None
+
+
+def can_assign(name: str, language: str) -> bool:
+    """Whether a parameter of this name can be written as an assignment in a language."""
+    rules = _LANGUAGES.get(language.lower())
+    return rules is not None and rules.is_name(name)
 
 
 def _is_python_name(name: str) -> bool:

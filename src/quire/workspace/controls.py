@@ -16,7 +16,6 @@ A cell whose metadata is not a control this module reads is an ordinary cell, le
 from __future__ import annotations
 
 import json
-import keyword
 import math
 import re
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from enum import StrEnum
 from typing import Any
 
 from quire.errors import InvalidValue, MissingField
+from quire.runner.parameters import can_assign
 from quire.workspace.formats.document import language_of
 
 __all__ = [
@@ -119,7 +119,9 @@ def control_of(cell: Mapping[str, Any]) -> Control | None:
 
 
 def controls_of(notebook: Mapping[str, Any]) -> list[Control]:
-    """The controls of a notebook, in the order of its cells."""
+    """The controls of a notebook, in the order of its cells; only Python has any."""
+    if language_of(notebook) != "python":
+        return []
     found = (control_of(cell) for cell in notebook["cells"])
     return [control for control in found if control is not None]
 
@@ -180,6 +182,14 @@ def check_parameters(
             ]
             or None,
         )
+    if flavour == "databricks":
+        return  # widgets may have any name
+    language = language_of(notebook)
+    for name in left:
+        if not can_assign(name, language):
+            raise InvalidValue(
+                f"parameters.{name}", f"it cannot be the name of a variable of {language}."
+            )
 
 
 def takes_other_parameters(notebook: Mapping[str, Any], flavour: str | None) -> bool:
@@ -438,7 +448,7 @@ def _variable(value: Mapping[str, Any], field: str) -> str:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and value.isidentifier() and not keyword.iskeyword(value)
+    return isinstance(value, str) and can_assign(value, "python")
 
 
 def _is_texts(value: object) -> bool:

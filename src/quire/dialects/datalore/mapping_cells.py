@@ -93,6 +93,8 @@ def new_cell(
     if cell_type == "SQL":
         return new_query_cell(source, *read_query_data(data))
     if cell_type == "CONTROL":
+        if language_of(notebook) != "python":
+            raise Unsupported("Only notebooks of Python have controls.", field="cellType")
         if source:
             raise InvalidValue("source", "the source of a control is made from data.control.")
         if "control" not in data:

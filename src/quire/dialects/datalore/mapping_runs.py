@@ -18,6 +18,7 @@ from quire.engine.models import (
     WorkingFiles,
 )
 from quire.engine.states import TERMINAL, Outcome
+from quire.errors import InvalidValue
 from quire.ids import AttemptId
 from quire.store.runs import RunView
 from quire.workspace.models import Node
@@ -27,6 +28,7 @@ __all__ = [
     "describe_run",
     "interactive_request",
     "isolated_request",
+    "read_parameters",
     "read_run_id",
     "shown_time",
     "stored_notebook_id",
@@ -35,8 +37,24 @@ __all__ = [
 _LONGEST_ID = 18  # digits; no number that long was ever given out
 
 
+def read_parameters(body: RunNotebook) -> dict[str, Any]:
+    """The values for controls, by name. Raises InvalidValue for a name that is given twice."""
+    values: dict[str, Any] = {}
+    for number, each in enumerate(body.parameters):
+        if each.name in values:
+            raise InvalidValue(f"parameters[{number}].name", f"{each.name!r} is given twice.")
+        values[each.name] = each.value
+    return values
+
+
 def isolated_request(
-    body: RunNotebook, node: Node, notebook_id: str, *, at: datetime, limit: int
+    body: RunNotebook,
+    parameters: Mapping[str, Any],
+    node: Node,
+    notebook_id: str,
+    *,
+    at: datetime,
+    limit: int,
 ) -> RunRequest:
     """A run of the notebook as it is ``at`` this moment, on a copy."""
     direct = body.direct_file_storage_write
@@ -49,7 +67,7 @@ def isolated_request(
     )
     return RunRequest(
         definition=definition,
-        parameters={each.name: each.value for each in body.parameters},
+        parameters=parameters,
         notebook_limit=limit,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
 __all__ = ["ArtifactPath", "InteractiveRun", "Model", "RunId", "RunNotebook"]
 
@@ -34,15 +34,6 @@ class RunNotebook(InteractiveRun):
     update_report: Literal["never", "on success"] = Field("never", alias="updateReport")
     direct_file_storage_write: StrictBool = Field(False, alias="directFileStorageWrite")
     parameters: list[Parameter] = Field(default_factory=list)
-
-    @field_validator("parameters")
-    @classmethod
-    def _names_are_unique(cls, value: list[Parameter]) -> list[Parameter]:
-        names = [each.name for each in value]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"the name {name!r} is given twice")
-        return value
 
 
 class RunId(Model):

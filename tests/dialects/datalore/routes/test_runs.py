@@ -86,7 +86,7 @@ class TestStart:
             ({"parameters": [{"value": 1}]}, "parameters[0].name"),
             ({"parameters": [{"name": 1, "value": 1}]}, "parameters[0].name"),
             ({"parameters": [{"name": "city"}]}, "parameters[0].value"),
-            ({"parameters": [{"name": "a", "value": 1}] * 2}, "parameters"),
+            ({"parameters": [{"name": "a", "value": 1}] * 2}, "parameters[1].name"),
             ({"parameters": [{"name": "nobody", "value": 1}]}, "parameters.nobody"),
         ],
     )
@@ -143,6 +143,12 @@ class TestParameters:
     def test_other_names_need_a_tagged_cell(self, door: Door) -> None:
         door.store(code_cell("town = ''", metadata={"tags": ["parameters"]}), control(CITY))
         door.run({"parameters": [{"name": "town", "value": "Rome"}]})
+
+    @pytest.mark.parametrize("name", ["", "not a name", "class", "x; y"])
+    def test_other_names_have_to_be_names(self, door: Door, name: str) -> None:
+        door.store(code_cell("town = ''", metadata={"tags": ["parameters"]}))
+        status, text = door.refuse_run({"parameters": [{"name": name, "value": "Rome"}]})
+        assert (status, f"parameters.{name}: " in text) == (400, True)
 
     def test_widgets_of_an_imported_notebook(self, door: Door) -> None:
         door.store(code_cell("dbutils.widgets.get('town')"), flavour="databricks")
@@ -217,6 +223,9 @@ class TestWho:
         assert door.refuse_run(bad, who="stranger")[0] == 404
         assert door.refuse_run(bad, who="viewer")[0] == 403
         assert door.refuse_run(bad, who="editor")[0] == 400
+        twice = {"parameters": bad["parameters"] * 2}
+        assert door.refuse_run(twice, who="stranger")[0] == 404
+        assert door.refuse_run(twice, who="viewer")[0] == 403
 
 
 class TestScopes:

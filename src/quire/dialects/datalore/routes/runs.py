@@ -31,12 +31,13 @@ def endpoints(services: Services) -> list[Endpoint]:
     def start(call: Call, body: wire_runs.RunNotebook) -> dict[str, Any]:
         node = _runnable(services, call, body.notebook_id)
         now = services.clock.now()
-        if body.parameters:
-            given = {each.name: each.value for each in body.parameters}
+        given = mapping_runs.read_parameters(body)
+        if given:
             _, notebook = workspace.read_notebook(call.principal, node.path, at=now)
             check_parameters(notebook, node.flavour, given)
         request = mapping_runs.isolated_request(
             body,
+            given,
             node,
             notebook_id(services, node),
             at=now,
