@@ -19,7 +19,8 @@ class BackgroundLoop:
     """Calls ``work`` at once, then whenever it asked for or :meth:`wake` is called.
 
     What goes wrong in one round is logged and tried again in the next: the thread outlives a
-    database that is away for a while, and a defect that one record sets off.
+    database that is away for a while, and a defect that one record sets off. The next round comes
+    half a second later then, whatever wakes it: what failed may well be what has woken it.
     """
 
     def __init__(self, name: str, work: Callable[[], float]) -> None:
@@ -65,8 +66,9 @@ class BackgroundLoop:
                 wait_seconds = self._work()
             except Unavailable as error:
                 _LOG.warning("loop.unavailable", loop=self._name, error=error.message)
-                wait_seconds = _AFTER_FAILURE_SECONDS
             except Exception:  # noqa: BLE001 - see the class
                 _LOG.exception("loop.failed", loop=self._name)
-                wait_seconds = _AFTER_FAILURE_SECONDS
-            self._woken.wait(wait_seconds)
+            else:
+                self._woken.wait(wait_seconds)
+                continue
+            self._stopping.wait(_AFTER_FAILURE_SECONDS)
