@@ -177,6 +177,7 @@ class TestRules:
             ({"docker_image": {"url": "x"}}, "docker_image"),
             ({"init_scripts": [{"gcs": {"destination": "gs://x"}}]}, "gcs"),
             ({"spark_env_vars": {"A": "{{secrets/s/k}}"}}, "spark_env_vars.A"),
+            ({"spark_conf": {"spark.a": "{{secrets/s/k}}"}}, r"spark_conf\.spark\.a"),
         ],
     )
     def test_clusters(self, cluster: dict[str, Any], field: str) -> None:

@@ -844,9 +844,10 @@ def check_cluster(cluster: NewCluster, prefix: str) -> None:
                     f"({prefix}init_scripts[{index}].{kind}).",
                     field=f"{prefix}init_scripts[{index}].{kind}",
                 )
-    for name, value in (cluster.spark_env_vars or {}).items():
-        if "{{secrets/" in value:
-            where = f"{prefix}spark_env_vars.{name}"
-            raise Unsupported(
-                f"This server does not resolve secrets in variables ({where}).", field=where
-            )
+    for field, noun in (("spark_env_vars", "variables"), ("spark_conf", "Spark's configuration")):
+        for name, value in (getattr(cluster, field) or {}).items():
+            if "{{secrets/" in str(value):
+                where = f"{prefix}{field}.{name}"
+                raise Unsupported(
+                    f"This server does not resolve secrets in {noun} ({where}).", field=where
+                )
