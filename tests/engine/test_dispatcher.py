@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from quire.clock import ManualClock
+from quire.compute.models import Compute, Library, LibraryKind
 from quire.engine.dispatcher import Dispatcher, DispatcherParts
 from quire.engine.models import (
     Attempt,
@@ -20,11 +21,13 @@ from quire.engine.models import (
     Run,
     RunKind,
     RunRequest,
+    ShellTask,
 )
 from quire.engine.pins import Pinner
 from quire.engine.states import Cause, Outcome, State
 from quire.identity.run_tokens import RunTokens, RunTokenUse
 from quire.ids import AttemptId
+from quire.store import runs as run_rows
 from quire.store.blobs import BlobStore
 from quire.store.database import Database
 from quire.workspace.attachments import Attachments
@@ -33,6 +36,8 @@ from quire.workspace.files import FileStore
 from quire.workspace.formats.document import code_cell, new_notebook
 from quire.workspace.locations import Locations
 from tests.engine.parts import NOTEBOOK, Parts, definition
+
+OTHER_PANDAS = Compute(libraries=(Library(LibraryKind.PYPI, "pandas==0.1"),))
 
 
 def _notebook(source: str = "1 + 1") -> dict[str, Any]:
@@ -101,6 +106,16 @@ class World(Parts):
         while self.dispatcher.dispatch_one():
             pass
         return [each.attempt_id for each in self.pool.assigned[before:]]
+
+    def learn_interpreter(self, folder: Path) -> str:
+        """An interpreter that runs with a certain library have used often."""
+        python = folder / "python"
+        python.touch()
+        for number in range(self.settings.warm_environment_after):
+            attempt_id = AttemptId(100 + number)
+            self.interpreters.used(attempt_id, self.user.id, OTHER_PANDAS, str(python))
+        self.interpreters.review()
+        return str(python)
 
     def end(self, attempt_id: AttemptId) -> None:
         self.report(
@@ -363,3 +378,30 @@ def test_the_notebooks_files_come_along(world: World) -> None:
         ("data/a.csv", hashlib.sha256(b"1").hexdigest()),
     ]
     assert (files.keeps, files.removes) == (False, False)
+
+
+def test_a_run_goes_where_a_kernel_of_its_interpreter_is_ready(
+    world: World, tmp_path: Path
+) -> None:
+    python = world.learn_interpreter(tmp_path)
+    usual = world.submit()
+    fitting, late = [world.submit(definition=definition(compute=OTHER_PANDAS)) for _ in range(2)]
+    world.dispatcher = world.make(slots=3)
+    assert world.dispatch() == [usual, fitting, late]
+    pids = []
+    with world.database.read() as connection:
+        for attempt_id in (usual, fitting, late):
+            runner = run_rows.get_runner(connection, attempt_id)
+            assert runner is not None
+            pids.append(runner.pid)
+    assert [world.pool.places.get(pid) for pid in pids] == [None, python, None]
+    assert len(world.pool.released) == 1  # the runner that was not needed
+    assert world.pool.released[0] not in pids
+
+
+def test_a_program_does_not_take_a_kernel(world: World, tmp_path: Path) -> None:
+    world.learn_interpreter(tmp_path)
+    program = JobDefinition(task=ShellTask(command=("true",)), compute=OTHER_PANDAS)
+    world.submit(definition=program)
+    assert len(world.dispatch()) == 1
+    assert world.pool.places == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from starlette.testclient import TestClient
 
 from quire.clock import ManualClock
 from quire.compute.interpreters import Interpreters
-from quire.compute.models import ClusterSpec, Compute
+from quire.compute.models import ClusterSpec, Compute, Library, LibraryKind
+from quire.compute.uses import Prepared
 from quire.identity.run_tokens import RunTokens, RunTokenUse
 from quire.ids import AttemptId
 from quire.internal.compute import compute_routes
@@ -27,11 +29,13 @@ class Asking:
     def __init__(self, database: Database, blobs: BlobStore, clock: ManualClock) -> None:
         self.parts = ClusterParts(database, blobs, clock)
         self.tokens = RunTokens(b"a secret of many bytes")
+        self.pool = Pool()
+        self.interpreters = Interpreters(self.pool, self.parts.settings)
         app = FastAPI()
         app.router.routes.extend(
             compute_routes(
                 self.parts.uses,
-                Interpreters(Pool(), self.parts.settings),
+                self.interpreters,
                 self.tokens,
                 self.parts.principals,
                 database,
@@ -91,6 +95,24 @@ def test_a_notebook_gets_spark_when_it_asks(asking: Asking) -> None:
     status, answer = asking.spark(attempt_id)
     assert (status, answer["state"], answer["lazy"]) == (200, "ready", False)
     assert answer["cluster_id"] == shared.id
+
+
+def test_interpreters_that_notebooks_get_are_counted(asking: Asking, tmp_path: Path) -> None:
+    parts = asking.parts
+    python = tmp_path / "python"
+    python.touch()
+    parts.packages.prepared = Prepared(python=str(python))
+    compute = Compute(libraries=(Library(LibraryKind.PYPI, "pandas==0.1"),))
+    for _ in range(parts.settings.warm_environment_after):
+        asking.interpreters.review()
+        assert asking.pool.interpreters == []
+        attempt_id = parts.run(compute=compute)
+        for _ in range(3):  # one attempt is one use
+            status, answer = asking.call("POST", f"/attempts/{attempt_id}/compute", attempt_id)
+            assert (status, answer["python"]) == (200, str(python))
+    asking.interpreters.review()
+    assert asking.pool.interpreters == [str(python)]
+    assert asking.interpreters.expected(parts.user.id, compute) == str(python)
 
 
 def test_a_failure_names_its_cause(asking: Asking) -> None:

@@ -120,9 +120,13 @@ class Bench:
     def spool_root(self) -> Path:
         return self.folder / "spool"
 
-    def start(self, notebook: Mapping[str, Any], **given: Any) -> Started:
+    def start(
+        self, notebook: Mapping[str, Any], *, reservation: Reservation | None = None, **given: Any
+    ) -> Started:
+        """``reservation``: where it has to run; None: where a server would have it run."""
         attempt_id = next(_NUMBERS)
-        reservation = self._reserve(given.get("session", ""))
+        if reservation is None:
+            reservation = self._reserve(given.get("session", ""))
         values: dict[str, Any] = {
             "server_url": self.sink.url,
             "report_token": "secret-of-the-report",
