@@ -35,6 +35,7 @@ import spark.implicits._
 import spark.sql
 import org.apache.spark.sql.functions._"""
 LOADER = ".MutableURLClassLoader"
+INTERRUPTED_MILLISECONDS = 10_000
 BLOCK_BYTES = 65536
 
 _LINE = re.compile(r"^On line (\d+): error: (.*)$", re.MULTILINE)
@@ -52,6 +53,7 @@ class Scala:
         self._jvm = spark._jvm
         self._java_session = spark._jsparkSession
         self._bridge: scala_names.Bridge | None = None
+        self._interrupted: Any = None  # the thread of the driver that an interrupted cell ran on
         context = self._java_session.sparkContext()
         folder = context.conf().get("spark.repl.class.outputDir", "")
         if not folder:
@@ -79,6 +81,7 @@ class Scala:
     def run(self, code: str) -> None:
         """Run a cell. Raises ScalaError, NotebookExit, KeyboardInterrupt."""
         __tracebackhide__ = True
+        self._await_interrupted()
         if self._bridge is None and scala_names.are_used_in(code):
             self._bridge = scala_names.Bridge(self._jvm, self._dbutils)
             self._quietly(lambda: self._bind(scala_names.BRIDGE, "java.util.Map[String, Object]"))
@@ -93,11 +96,26 @@ class Scala:
                     self._run_part(part)
         except KeyboardInterrupt:
             # What does not wait for Spark's jobs may at least wait for something.
+            self._interrupted = thread
             threading.Thread(target=_interrupt, args=(thread,), daemon=True).start()
             raise
         finally:
             if self._bridge is not None:
                 self._bridge.take(self._shell)
+
+    def _await_interrupted(self) -> None:
+        """An interrupted cell may still be in the compiler, which serves one at a time."""
+        __tracebackhide__ = True
+        if self._interrupted is None:
+            return
+        self._interrupted.join(INTERRUPTED_MILLISECONDS)
+        if self._interrupted.isAlive():
+            raise ScalaError(
+                "The Scala cell that was interrupted still runs in the driver; "
+                "the next one can run when it has ended."
+            )
+        self._interrupted = None
+        self._take_report()  # what it said last is nobody's
 
     def _run_part(self, part: Part) -> None:
         __tracebackhide__ = True

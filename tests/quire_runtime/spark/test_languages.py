@@ -127,6 +127,7 @@ def test_output_comes_while_the_cell_runs(scala: Notebook) -> None:
             break
     scala.interrupt()
     assert scala.finish(started).ename == "KeyboardInterrupt"
+    # Its end, which takes the compiler a moment, does not get in the way of the next cell.
     assert scala.run("%scala 1 + 1").stdout.endswith("Int = 2\n")
 
 
