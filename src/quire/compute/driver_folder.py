@@ -172,6 +172,8 @@ class DriverFolder:
 
     def log_names(self) -> list[str]:
         """The logs there are, as paths below ``logs``: ``driver/stderr``, ``executor/…``."""
+        if not self.logs.is_dir():
+            return []  # not furnished yet, or removed
         names = []
         for folder, _, files, _ in os.fwalk(self.logs, follow_symlinks=False):
             parts = Path(folder).relative_to(self.logs).parts
