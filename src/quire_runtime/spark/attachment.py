@@ -193,6 +193,7 @@ class Attachment:
         context.setLocalProperty("spark.scheduler.pool", f"run-{pool}")
         kind = getattr(gateway.jvm, "org.apache.spark.sql.classic.SparkSession")
         kind.setActiveSession(self._java_session)
+        _keep_from_stopping(gateway.jvm)
 
     def _lost(self, error: BaseException) -> Exception:
         """The driver does not answer: why. What is attached goes when the cell has ended."""
@@ -271,6 +272,15 @@ class Attachment:
         self.interpreters.clear()
         if gateway is not None:
             gateway.end()
+
+
+def _keep_from_stopping(jvm: Any) -> None:
+    """Have the driver's context refuse to be stopped from this thread, whatever language asks.
+
+    The context belongs to the cluster. Spark has one refusal, for threads that tell of its events.
+    """
+    bus = getattr(getattr(jvm, "org.apache.spark.scheduler.LiveListenerBus$"), "MODULE$")
+    getattr(bus.withinListenerThread(), "value_$eq")(True)
 
 
 def _silence_errors_said_twice() -> None:

@@ -20,6 +20,8 @@ _DEFINES = re.compile(
 _QUIET = re.compile(
     r"//[^\n]*|/\*.*?\*/|\"\"\".*?\"\"\"+|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.[^']*|[^'\\])'", re.DOTALL
 )
+_STOPS = re.compile(r"(?<![\w.])(?:spark|sc)\.stop\(\s*\)")
+_NOTHING = "()"
 _CONTINUES = re.compile(r"\s*(?:extends\b|with\b|\{|\()")
 
 
@@ -34,6 +36,8 @@ def parts_of(code: str) -> list[Part]:
     bare = _QUIET.sub(_blank, code)
     if not bare.strip():
         return []
+    for stop in _STOPS.finditer(bare):  # of the same length, so that places stay
+        code = code[: stop.start()] + _NOTHING.ljust(len(stop.group())) + code[stop.end() :]
     spans = _definitions(bare)
     if not spans:
         return [Part(code)]

@@ -164,6 +164,20 @@ def test_stopping_spark_stops_nobody_else(make_notebook: Callable[..., Notebook]
     assert other.value("spark.table('kept').count()") == 1
 
 
+def test_no_language_stops_the_context_of_the_cluster(
+    make_notebook: Callable[..., Notebook],
+) -> None:
+    one, other = make_notebook(), make_notebook()
+    other.run("spark.range(1).createOrReplaceTempView('kept')")
+    ended = one.run("%scala\nprintln(spark.range(2).count())\nspark.stop()\nsc.stop()")
+    assert (ended.status, ended.stdout) == ("ok", "2\n")
+    aside = one.run("%scala\nval context = spark.sparkContext\ncontext.stop()")
+    assert aside.ename == "org.apache.spark.SparkException"
+    assert one.run("spark.sparkContext._jsc.stop()").status == "error"
+    assert one.run("%scala println(spark.range(3).count())").stdout == "3\n"
+    assert other.value("spark.table('kept').count()") == 1
+
+
 @pytest.mark.parametrize(
     ("code", "cell"),
     [

@@ -51,3 +51,17 @@ def test_most_cells_are_one_part(code: str) -> None:
 )
 def test_definitions_are_parts_that_keep_their_lines(code: str, parts: list[str]) -> None:
     assert texts(code) == parts
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("try 1 finally spark.stop()\nx", "try 1 finally ()          \nx"),
+        ("sc.stop( )", "()        "),
+        ('println("spark.stop()") // sc.stop()', 'println("spark.stop()") // sc.stop()'),
+        ("my.spark.stop()", "my.spark.stop()"),
+        ("query.stop()", "query.stop()"),
+    ],
+)
+def test_the_end_of_a_program_of_its_own_is_left_out(code: str, text: str) -> None:
+    assert texts(code) == [text]
