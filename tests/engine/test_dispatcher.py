@@ -338,6 +338,17 @@ def test_runs_start_above_the_limit_when_all_others_only_wait(world: World) -> N
     assert world.view(fourth).attempt.state is State.PENDING
 
 
+def test_a_notebook_whose_content_is_lost_ends_its_run_and_holds_up_no_other(world: World) -> None:
+    lost = world.submit()
+    kept = [key for key in world.blobs.list("") if key.startswith("notebooks/")]
+    assert kept
+    world.blobs.delete(kept)
+    assert world.dispatcher.dispatch_one()
+    attempt = world.view(lost).attempt
+    assert (attempt.state, attempt.cause) == (State.TERMINATED, Cause.NOTEBOOK_INVALID)
+    assert attempt.message.endswith(f"The content of {NOTEBOOK} is no longer in the blob store.")
+
+
 def test_controls_take_the_values_of_a_run(world: World) -> None:
     control = {"controlType": "TEXT_INPUT", "variable": "city", "value": "Oslo"}
     cells = [

@@ -14,6 +14,7 @@ cannot be made, or dies, costs the pool nothing and is not tried again until it 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -189,6 +190,9 @@ class LocalPlacement:
             os.close(self._wake)
         if self._nursery_pid is not None and not busy:
             _wait_for_exit(self._nursery_pid, _NURSERY_PATIENCE_SECONDS)
+            if self._config is not None:
+                with contextlib.suppress(OSError):  # something is left there to be swept later
+                    os.rmdir(self._config.runtime_root)
 
     def reserve(self, timeout_seconds: float) -> Reservation | None:
         """A ready runner, or None when none came up in time."""

@@ -23,6 +23,7 @@ from sqlalchemy import Connection
 from quire.clock import Clock
 from quire.errors import (
     AlreadyExists,
+    InvalidState,
     InvalidValue,
     NotEmpty,
     NotFound,
@@ -301,6 +302,7 @@ class Workspace:
         no revision yet at that moment.
         """
         path = check_path(path)
+        missed: set[str] = set()
         for _ in range(_READS):
             with self._database.read() as connection:
                 node = self._visible(connection, actor, path)
@@ -311,12 +313,14 @@ class Workspace:
             notebook = self._content(revision)
             if notebook is not None:
                 return replace(node, revision=revision.number), notebook
+            _miss(revision, missed, path)
         raise Unavailable(f"{path} changes too fast to be read.")
 
     def read_revision(
         self, actor: Principal, node_id: NodeId, number: int
     ) -> tuple[Node, dict[str, Any]]:
         """A notebook as one of its revisions has it. Raises as read_notebook does."""
+        missed: set[str] = set()
         for _ in range(_READS):
             with self._database.read() as connection:
                 node = self._visible_by_id(connection, actor, node_id)
@@ -327,6 +331,7 @@ class Workspace:
             notebook = self._content(revision)
             if notebook is not None:
                 return replace(node, revision=revision.number), notebook
+            _miss(revision, missed, node.path)
         raise Unavailable(f"{node.path} changes too fast to be read.")
 
     def list_revisions(self, actor: Principal, path: str) -> Sequence[Revision]:
@@ -340,6 +345,7 @@ class Workspace:
     def read_file(self, actor: Principal, path: str) -> bytes:
         """The content of a file. Raises InvalidValue when the path is of something else."""
         path = check_path(path)
+        missed: set[str] = set()
         for _ in range(_READS):
             with self._database.read() as connection:
                 node = self._visible(connection, actor, path)
@@ -349,7 +355,7 @@ class Workspace:
             try:
                 return self._blobs.get(revision.blob_key)
             except NotFound:
-                continue  # overwritten or deleted between the two looks
+                _miss(revision, missed, path)
         raise Unavailable(f"{path} changes too fast to be read.")
 
     # Rights
@@ -634,6 +640,16 @@ def _own_right(principal: Principal, node: Node, granted: Right | None) -> Right
     owned = Right.OWNER if node.owner_id in principal.acting_ids else None
     common = Right.EDITOR if node.path == _SHARED else None
     return best([owned, granted, common, node.public_right])
+
+
+def _miss(revision: Revision, missed: set[str], path: str) -> None:
+    """A content was not where its row says; an edit between the two looks explains that once.
+
+    Raises InvalidState when the same one is missed again.
+    """
+    if revision.blob_key in missed:
+        raise InvalidState(f"The content of {path} is no longer in the blob store.")
+    missed.add(revision.blob_key)
 
 
 def _require_kind(node: Node, kind: NodeKind) -> None:
