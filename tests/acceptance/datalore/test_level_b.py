@@ -320,3 +320,20 @@ def test_runs_update_the_report_when_they_are_asked_to(notebook: Notebook) -> No
     notebook("cell/create", cellType="CODE", source="1 / 0")
     assert client.run(identifier, updateReport="on success")["success"] is False
     assert shown() == after
+
+
+def test_a_notebook_made_here_runs_as_a_databricks_job(
+    notebook: Notebook, world: World, request: pytest.FixtureRequest
+) -> None:
+    first = notebook("cells")["cells"][0]["cellId"]
+    notebook("cell/edit", cellId=first, newContent="region = 'north'")
+    notebook.add("dbutils.notebook.exit(region.upper())")
+    task = {"notebook_path": f"/Users/ann/{request.node.name}"}
+    submitted = world.ann.call(
+        "POST",
+        "/api/2.0/jobs/runs/submit",
+        {"existing_cluster_id": "local", "notebook_task": task},
+    ).json()["run_id"]
+    assert world.ann.wait(str(submitted))["success"] is True
+    output = world.ann.call("GET", f"/api/2.0/jobs/runs/get-output?run_id={submitted}").json()
+    assert output["notebook_output"] == {"result": "NORTH", "truncated": False}
