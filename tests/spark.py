@@ -81,6 +81,12 @@ class SparkPlace:
 @pytest.fixture(scope="session")
 def spark_place() -> Iterator[SparkPlace]:
     """Where drivers live; the folder goes with the test session."""
+    with _place() as place:
+        yield place
+
+
+@contextmanager
+def _place() -> Iterator[SparkPlace]:
     root = Path(tempfile.mkdtemp(prefix="quire-spark-"))
     root.chmod(0o711)
     try:
@@ -89,10 +95,13 @@ def spark_place() -> Iterator[SparkPlace]:
         shutil.rmtree(root, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
-def spark_driver(spark_place: SparkPlace) -> Iterator[SparkDriver]:
-    """A driver without workers that lives as long as the test session. Leave it as it was."""
-    with spark_place.ready() as driver:
+@pytest.fixture(scope="package")
+def spark_driver() -> Iterator[SparkDriver]:
+    """A driver without workers that the tests of a folder share. Leave it as it was.
+
+    In a place of its own, where no test of sweeping comes by.
+    """
+    with _place() as place, place.ready() as driver:
         yield driver
 
 

@@ -78,7 +78,7 @@ def test_the_session_of_the_readme_works_as_it_stands(tmp_path: Path) -> None:
             answers.append(done.stdout)
         joined = "\n".join(answers)
         assert '"job_id":1}' in joined
-        assert '{"runId":"3"}' in joined
+        assert '{"runId":"4"}' in joined
         assert '"life_cycle_state":"TERMINATED"' in joined
         assert '"result_state":"SUCCESS"' in joined
         assert r"\"region\": \"south\", \"days\": 60" in joined
