@@ -95,9 +95,9 @@ def _place() -> Iterator[SparkPlace]:
         shutil.rmtree(root, ignore_errors=True)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def spark_driver() -> Iterator[SparkDriver]:
-    """A driver without workers that the tests of a folder share. Leave it as it was.
+    """A driver without workers that lives as long as the test session. Leave it as it was.
 
     In a place of its own, where no test of sweeping comes by.
     """
