@@ -46,6 +46,7 @@ from quire.engine.recovery import Recovery
 from quire.engine.reports import Reports
 from quire.engine.results import Results
 from quire.engine.retention import Retention
+from quire.engine.run_compute import RunCompute
 from quire.engine.runs import Runs
 from quire.engine.scheduler import Scheduler
 from quire.engine.session_keeping import SessionKeeper
@@ -137,6 +138,7 @@ class Server:
         settings, database, clock = self.settings, self.database, self.clock
         self.placement = LocalPlacement(settings)
         self.interpreters = Interpreters(self.placement, settings)
+        self._build_compute()
         self.outbox = Outbox(
             database,
             clock,
@@ -178,6 +180,7 @@ class Server:
         conclusions = Conclusions(
             WriteBack(self.workspace, self.principals, self.results),
             Publishing(self.publications, self.workspace, self.principals, self.results),
+            self.run_compute,
         )
         self.reports = Reports(database, self.blobs, clock, self.transitions, settings, conclusions)
         self.session_keeper = SessionKeeper(
@@ -203,7 +206,7 @@ class Server:
                 attachments=self.attachments,
                 principals=self.principals,
                 placement=self.placement,
-                interpreters=self.interpreters,
+                compute=self.run_compute,
                 sessions=self.session_keeper,
                 transitions=self.transitions,
                 run_tokens=self.run_tokens,
@@ -220,7 +223,6 @@ class Server:
             database, clock, quota, self.transitions, self.principals, settings
         )
         self.retention = Retention(database, self.blobs, clock, settings)
-        self._build_compute()
 
     def _build_compute(self) -> None:
         settings, database, clock = self.settings, self.database, self.clock
@@ -249,6 +251,7 @@ class Server:
         self.cluster_uses = ClusterUses(
             database, clock, settings, self.clusters, self.cluster_manager, self.libraries
         )
+        self.run_compute = RunCompute(self.cluster_uses, self.interpreters)
 
     def _build_app(self) -> FastAPI:
         services = Services(
@@ -277,8 +280,8 @@ class Server:
         )
         app.router.routes.extend(
             compute_routes(
+                self.run_compute,
                 self.cluster_uses,
-                self.interpreters,
                 self.run_tokens,
                 self.principals,
                 self.database,

@@ -32,6 +32,7 @@ from quire.compute.models import (
 )
 from quire.compute.uses import Answer, ClusterUses, Prepared, UseRequest
 from quire.engine.models import RunRequest
+from quire.engine.run_compute import RunCompute
 from quire.errors import InvalidState, NotFound, Unavailable
 from quire.identity.models import Principal
 from quire.ids import AttemptId
@@ -242,6 +243,7 @@ class ClusterParts(Parts):
         self.uses = ClusterUses(
             self.database, self.clock, self.settings, self.clusters, self.manager, self.packages
         )
+        self.run_compute = RunCompute(self.uses, self.interpreters)
 
     def _wake_manager(self) -> None:
         self.wakes += 1

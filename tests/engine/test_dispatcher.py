@@ -35,7 +35,8 @@ from quire.workspace.controls import control_metadata, read_control
 from quire.workspace.files import FileStore
 from quire.workspace.formats.document import code_cell, new_notebook
 from quire.workspace.locations import Locations
-from tests.engine.parts import NOTEBOOK, Parts, definition
+from tests.compute.parts import ClusterParts
+from tests.engine.parts import NOTEBOOK, definition
 
 OTHER_PANDAS = Compute(libraries=(Library(LibraryKind.PYPI, "pandas==0.1"),))
 
@@ -58,12 +59,12 @@ def _notebook(source: str = "1 + 1") -> dict[str, Any]:
     }
 
 
-class World(Parts):
+class World(ClusterParts):
     def __init__(
         self, database: Database, blobs: BlobStore, clock: ManualClock, folder: Path
     ) -> None:
         super().__init__(database, blobs, clock)
-        self.files = FileStore(folder)
+        self.file_store = FileStore(folder)
         self.attachments = Attachments(
             database, blobs, clock, self.workspace, limit_bytes=1_000_000
         )
@@ -76,11 +77,11 @@ class World(Parts):
         parts = DispatcherParts(
             database=self.database,
             blobs=self.blobs,
-            pinner=Pinner(self.workspace, Locations(self.workspace, self.files)),
+            pinner=Pinner(self.workspace, Locations(self.workspace, self.file_store)),
             attachments=self.attachments,
             principals=self.principals,
             placement=self.pool,
-            interpreters=self.interpreters,
+            compute=self.run_compute,
             sessions=self.keeper,
             transitions=self.transitions,
             run_tokens=self.run_tokens,
@@ -184,7 +185,7 @@ def test_a_program_is_handed_over_with_its_words(world: World) -> None:
         return {key: f"<{value}>" for key, value in parameters.items()}
 
     world.resolvers["vendor"] = resolver
-    world.files.write("/jobs/a.py", b"print(1)")
+    world.file_store.write("/jobs/a.py", b"print(1)")
     task = PythonFileTask("dbfs:/jobs/a.py", tuple("abcdefghijk"))
     world.submit(definition=JobDefinition(task=task, vendor={"vendor": {}}))
     world.dispatch()

@@ -32,14 +32,15 @@ from quire.workspace.attachments import Attachments
 from quire.workspace.files import FileStore
 from quire.workspace.formats.document import code_cell, markdown_cell, new_notebook
 from quire.workspace.locations import Locations
-from tests.engine.parts import ACCEPTED, STARTED, TERMINATED, Parts
+from tests.compute.parts import ClusterParts
+from tests.engine.parts import ACCEPTED, STARTED, TERMINATED
 from tests.engine.pool import Pool
 
 NOTEBOOK = "/Users/root@example.com/n"  # the administrator's; the user may edit it
 ISOLATED = JobDefinition(task=NotebookTask(path=NOTEBOOK))
 
 
-class World(Parts):
+class World(ClusterParts):
     def __init__(
         self, database: Database, blobs: BlobStore, clock: ManualClock, folder: Path
     ) -> None:
@@ -74,7 +75,7 @@ class World(Parts):
             ),
             principals=self.principals,
             placement=pool,
-            interpreters=self.interpreters,
+            compute=self.run_compute,
             sessions=keeper,
             transitions=self.transitions,
             run_tokens=RunTokens(b"0123456789abcdef"),

@@ -14,6 +14,7 @@ from quire.clock import ManualClock
 from quire.compute.interpreters import Interpreters
 from quire.compute.models import ClusterSpec, Compute, Library, LibraryKind
 from quire.compute.uses import Prepared
+from quire.engine.run_compute import RunCompute
 from quire.identity.run_tokens import RunTokens, RunTokenUse
 from quire.ids import AttemptId
 from quire.internal.compute import compute_routes
@@ -34,8 +35,8 @@ class Asking:
         app = FastAPI()
         app.router.routes.extend(
             compute_routes(
+                RunCompute(self.parts.uses, self.interpreters),
                 self.parts.uses,
-                self.interpreters,
                 self.tokens,
                 self.parts.principals,
                 database,

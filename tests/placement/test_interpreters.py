@@ -67,7 +67,7 @@ def take(bench: Bench, python: str) -> Reservation:
 def start(bench: Bench, reservation: Reservation, source: str, python: str | None) -> Started:
     answer: dict[str, Any] = {"state": "ready", "message": "", "cause": None, "lazy": True}
     bench.sink.compute = [{**answer, "python": python}]
-    return bench.start(make_notebook(source), compute={}, reservation=reservation)
+    return bench.start(make_notebook(source), compute={"state": "pending"}, reservation=reservation)
 
 
 def test_a_run_gets_the_kernel_that_is_ready(own_bench: Bench, pythons: list[str]) -> None:

@@ -70,7 +70,7 @@ def submit(*words: str) -> dict[str, Any]:
 
 
 def start(bench: Bench, task: dict[str, Any]) -> Started:
-    return bench.start(make_notebook("what is shown"), task=task, compute={})
+    return bench.start(make_notebook("what is shown"), task=task, compute={"state": "pending"})
 
 
 def run(bench: Bench, task: dict[str, Any]) -> Finished:

@@ -120,7 +120,7 @@ class TestShell:
             }
         ]
         script = "echo $OF_CLUSTER $BOTH; echo $PYTHONPATH; echo $PATH"
-        ran = run(bench, shell("bash", "-c", script, BOTH="task"), compute={})
+        ran = run(bench, shell("bash", "-c", script, BOTH="task"), compute={"state": "pending"})
         first, packages, path = ran.text(0).splitlines()
         assert (first, packages) == ("1 task", folder)
         assert path.startswith("/opt/packages/bin:/opt/python/bin:")

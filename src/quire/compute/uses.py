@@ -199,6 +199,24 @@ class ClusterUses:
         self._drivers = drivers
         self._packages = packages
 
+    def begin(self, request: UseRequest) -> Answer:
+        """What an attempt gets before it asks; *pending* when that takes more than a note.
+
+        Raises Unavailable when the database is away.
+        """
+        libraries, environment = self._wanted(request)
+        if request.submits or libraries or environment is not None:
+            return Answer(UseState.PENDING)
+        if not _names_cluster(request.compute):
+            return Answer(UseState.READY, lazy=True)
+        attached = self._attach(request)
+        if isinstance(attached, Answer):
+            return attached
+        use, cluster = attached
+        if not cluster.is_up or not is_lazy(cluster.spec) or use.generation is not None:
+            return Answer(UseState.PENDING, cluster=cluster)
+        return Answer(UseState.READY, cluster=cluster, lazy=True, notices=use.notices)
+
     def acquire(self, request: UseRequest, *, spark: bool = False) -> Answer:
         """What an attempt gets now. ``spark``: it needs Spark, not just a place to run.
 
@@ -274,7 +292,8 @@ class ClusterUses:
 
     # -- attaching --------------------------------------------------------------------------
 
-    def _prepare(self, request: UseRequest) -> Prepared:
+    def _wanted(self, request: UseRequest) -> tuple[tuple[Library, ...], str | None]:
+        """Libraries and environment of an attempt, its cluster's among them."""
         compute = request.compute or Compute()
         libraries = compute.libraries
         environment = compute.environment
@@ -284,6 +303,10 @@ class ClusterUses:
             environment = environment or spec.packages
         if request.submits:  # its runner brings the classes along
             libraries = tuple(each for each in libraries if each.kind not in _CLASSES)
+        return libraries, environment
+
+    def _prepare(self, request: UseRequest) -> Prepared:
+        libraries, environment = self._wanted(request)
         if not libraries and environment is None:
             return Prepared()
         return self._packages.prepare(request.actor, libraries, environment)

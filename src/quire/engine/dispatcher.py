@@ -6,26 +6,25 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection
 
 from quire.clock import Clock
-from quire.compute.interpreters import Interpreters
 from quire.engine.models import (
     Attempt,
     NotebookTask,
     Overlap,
     Parameters,
     Run,
-    TaskKind,
     WorkingFiles,
 )
 from quire.engine.pins import NotPinned, Pin, Pinner
+from quire.engine.run_compute import RunCompute
 from quire.engine.session_keeping import SessionKeeper, session_key
 from quire.engine.starvation import PATIENCE, IdleWatch
 from quire.engine.states import Cause, Outcome, State
-from quire.engine.tasks import IN_KERNELS
 from quire.engine.transitions import Transitions
 from quire.errors import InvalidValue, NotFound, Unavailable
 from quire.identity.principals import Principal, Principals
@@ -52,7 +51,6 @@ ParameterResolver = Callable[[Run, Attempt, Parameters], Parameters]
 
 _LOG = structlog.get_logger(__name__)
 _CANDIDATES = 50
-_SUBMITTED = frozenset({TaskKind.JAR, TaskKind.SUBMIT})  # kinds that cannot do without Spark
 _IDLE_SECONDS = 0.5
 _RESERVE_SECONDS = 5.0
 
@@ -67,7 +65,7 @@ class DispatcherParts:
     attachments: Attachments
     principals: Principals
     placement: Placement
-    interpreters: Interpreters
+    compute: RunCompute
     sessions: SessionKeeper
     transitions: Transitions
     run_tokens: RunTokens
@@ -203,10 +201,7 @@ class Dispatcher:
 
     def _reserve_fitter(self, run: Run) -> Reservation | None:
         """A runner whose kernel is of the interpreter a run will ask for; None: any will do."""
-        definition = run.definition
-        if definition.task.kind not in IN_KERNELS:
-            return None
-        python = self._parts.interpreters.expected(run.creator_id, definition.compute)
+        python = self._parts.compute.expected_interpreter(run)
         return self._parts.placement.reserve_interpreter(python) if python is not None else None
 
     def _prepare(self, view: RunView) -> Assignment | None:
@@ -221,6 +216,7 @@ class Dispatcher:
             notebook, parameters = set_values(pin.notebook, parameters)
             pin = replace(pin, notebook=notebook)
             view = self._remember_notebook(view, pin)
+            compute = parts.compute.begin(view, actor)
         except NotPinned as error:
             self._end(view, error.cause, str(error))
             return None
@@ -243,7 +239,7 @@ class Dispatcher:
                 f"The results of this run could not be stored: {error.message}",
             )
             return None
-        return self._assignment(view, actor, pin, parameters)
+        return self._assignment(view, actor, pin, parameters, compute)
 
     def _remember_notebook(self, view: RunView, pin: Pin) -> RunView:
         """Store which notebook runs, where another is at that path since the run was made."""
@@ -254,7 +250,12 @@ class Dispatcher:
         return replace(view, run=replace(view.run, notebook_id=pin.node_id))
 
     def _assignment(
-        self, view: RunView, actor: Principal, pin: Pin, parameters: Parameters
+        self,
+        view: RunView,
+        actor: Principal,
+        pin: Pin,
+        parameters: Parameters,
+        compute: Mapping[str, Any] | None,
     ) -> Assignment:
         settings = self._parts.settings
         run, attempt = view.run, view.attempt
@@ -292,7 +293,7 @@ class Dispatcher:
                     "workspace_id": settings.workspace_id,
                 },
             },
-            compute={} if definition.compute is not None or task.kind in _SUBMITTED else None,
+            compute=compute,
             timeout_seconds=definition.timeout_seconds,
             heartbeat_seconds=settings.heartbeat_seconds,
             interrupt_grace_seconds=settings.interrupt_grace_seconds,

@@ -21,11 +21,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from quire.compute.interpreters import Interpreters
-from quire.compute.uses import ClusterUses, UseRequest, UseState
-from quire.engine.models import TaskKind
+from quire.compute.uses import ClusterUses, UseState
 from quire.engine.reports import AttemptGone
-from quire.engine.tasks import IN_KERNELS
+from quire.engine.run_compute import RunCompute
 from quire.errors import InvalidCredential, NotFound, QuireError
 from quire.identity.principals import Principals
 from quire.identity.run_tokens import RunToken, RunTokens, RunTokenUse
@@ -40,12 +38,11 @@ __all__ = ["compute_routes"]
 _RELEASE_SECONDS = 15.0
 _HOLD_SECONDS = 2.0
 _LOOK_SECONDS = 0.05
-_SUBMITS = frozenset({TaskKind.JAR, TaskKind.SUBMIT})
 
 
 def compute_routes(
+    compute: RunCompute,
     uses: ClusterUses,
-    interpreters: Interpreters,
     run_tokens: RunTokens,
     principals: Principals,
     database: Database,
@@ -77,16 +74,11 @@ def compute_routes(
             actor = principals.get(token.principal_id)
         except NotFound:
             raise InvalidCredential("The user of this run does not exist any more.") from None
-        answer = uses.acquire(_request(view, actor), spark=spark)
-        definition = view.run.definition
-        if answer.state is UseState.READY and definition.task.kind in IN_KERNELS:
-            python = answer.prepared.python
-            interpreters.used(view.attempt.id, actor.id, definition.compute, python)
-        return answer.to_json()
+        return compute.acquire(view, actor, spark=spark).to_json()
 
     def release(request: Request) -> AttemptId:
         token = authenticate(request, RunTokenUse.REPORT)
-        uses.release(token.attempt_id, _session(view_of(token)))
+        compute.release(view_of(token))
         return token.attempt_id
 
     async def ask(request: Request) -> Response:
@@ -119,24 +111,6 @@ def compute_routes(
         Route(one, _rendered(give_back), methods=["DELETE"]),
         Route("/internal/v1/runtime/spark", _rendered(ask_for_spark), methods=["POST"]),
     ]
-
-
-def _request(view: RunView, actor: Any) -> UseRequest:
-    run = view.run
-    return UseRequest(
-        run_id=run.id,
-        attempt_id=view.attempt.id,
-        run_name=run.name,
-        actor=actor,
-        compute=run.definition.compute,
-        session=_session(view),
-        submits=run.definition.task.kind in _SUBMITS,
-    )
-
-
-def _session(view: RunView) -> str | None:
-    """Names the kernel of a run that uses one which outlives it."""
-    return str(view.run.session_id) if view.run.session_id is not None else None
 
 
 def _rendered(

@@ -68,15 +68,22 @@ class Channels:
         message: Any = self._session.send(socket, message_type, dict(content), **more)
         return str(message["header"]["msg_id"])
 
-    def execute(self, code: str, *, silent: bool = False, stop_on_error: bool = True) -> str:
-        """Ask for code to be run; the id of the request."""
+    def execute(
+        self,
+        code: str,
+        *,
+        silent: bool = False,
+        remember: bool = True,
+        stop_on_error: bool = True,
+    ) -> str:
+        """Ask for code to be run; the id of the request. ``remember``: as one of the cells."""
         return self.send(
             self.shell,
             "execute_request",
             {
                 "code": code,
                 "silent": silent,
-                "store_history": not silent,
+                "store_history": remember and not silent,
                 "user_expressions": {},
                 "allow_stdin": False,
                 "stop_on_error": stop_on_error,

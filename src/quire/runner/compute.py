@@ -1,7 +1,8 @@
 """A run's part of a cluster, as its runner gets it, asks about it and gives it back.
 
-The server decides; :mod:`quire.internal.compute` says what it answers. A run that names no compute
-asks for nothing and gives back only what its notebook got by itself.
+The server decides, and its first answer comes with the assignment; :mod:`quire.internal.compute`
+says what it holds. A run that was told nothing, or that Spark has to be asked for, gives back only
+what its notebook got by itself.
 """
 
 from __future__ import annotations
@@ -40,9 +41,18 @@ class Compute:
         Raises Stopped when there will be none, or when the run is ended meanwhile. A wait that is
         longer than the run's timeout is too long.
         """
-        if self._assignment.compute is None:
+        answer = self._assignment.compute
+        if answer is None:
             return None
-        self._has_some = True
+        if answer["state"] == "pending":
+            self._has_some = True  # if only a cluster that is about to start
+            answer = self._await()
+        if answer["state"] == "failed":
+            raise Stopped(_failed(answer["cause"] or "cluster_failed", answer["message"]))
+        return answer
+
+    def _await(self) -> Mapping[str, Any]:
+        """Ask until the answer is no longer *pending*."""
         began = time.monotonic()
         server = Server(self._assignment, self._orders, give_up=lambda: self._check(began))
         pause = _FIRST_PAUSE_SECONDS
@@ -57,8 +67,6 @@ class Compute:
             raise Stopped(_failed("cluster_failed", str(error))) from None
         finally:
             server.close()
-        if answer["state"] == "failed":
-            raise Stopped(_failed(answer["cause"] or "cluster_failed", answer["message"]))
         return answer
 
     def explain(self, ending: Ending, *, got_spark: bool) -> Ending:

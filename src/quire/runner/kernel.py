@@ -32,7 +32,7 @@ import zmq
 
 from quire.runner.channels import Channels
 from quire.runner.kernel_process import LEFT, READY, KernelSetup, become_kernel
-from quire.runner.processes import descendants, kill_children, send_signal
+from quire.runner.processes import is_childless, kill_children, send_signal
 from quire.runner.users import KernelUser
 
 __all__ = [
@@ -200,7 +200,8 @@ class ForkedKernel:
                 if interrupted() or time.monotonic() > give_up_at:
                     self.kill()
                     return
-            if descendants(os.getpid()) - {self._child}:
+            alone = is_childless(os.getpid(), but=self._child) and is_childless(self._child)
+            if not alone:
                 self.kill()
 
     def _has_left(self, seconds: float) -> bool:

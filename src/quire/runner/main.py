@@ -47,7 +47,7 @@ from quire.runner.kernel import (
 from quire.runner.orders import Orders
 from quire.runner.processes import adopt_orphans, kill_children, start_time
 from quire.runner.protocol import Assignment, EventType, ReportAnswer
-from quire.runner.report import Reporter
+from quire.runner.report import Reporter, rehearse
 from quire.runner.server import NotWanted, Server
 from quire.runner.spool import Spool, StorageFull
 from quire.runner.stopping import Stopped
@@ -55,10 +55,12 @@ from quire.runner.task_process import TaskExecution
 from quire.runner.task_program import Program, files_folder, prepare_program
 from quire.runner.users import KernelUser
 from quire.runner.working_files import WorkingFolder
+from quire_runtime.bootstrap import configuration_code
 
 __all__ = ["READY", "RunnerConfig", "become_runner", "home_folder", "send_assignment"]
 
 READY = b"R"
+_PRINT_NOTHING = "print(end='')"
 _LENGTH_BYTES = 8
 _ASK_AGAIN_SECONDS = 0.2
 _UNDISTURBED_SECONDS = 0.05
@@ -165,8 +167,14 @@ class _Runner:
             shutil.rmtree(self._home.folder, ignore_errors=True)
 
     def _make_ready(self) -> Kernel:
-        kernel = self._start_kernel() if self._python is not None else self._fork_kernel()
-        self._warm_up(kernel.channels)
+        if self._python is not None:
+            kernel: Kernel = self._start_kernel()
+            self._warm_up(kernel.channels, _PRINT_NOTHING)
+        else:
+            kernel = self._fork_kernel()
+            # Set up for nobody, which leaves little to do when it is known for whom.
+            self._warm_up(kernel.channels, f"{configuration_code({})}\n{_PRINT_NOTHING}")
+        rehearse()
         self._channel.sendall(READY)
         return kernel
 
@@ -188,8 +196,8 @@ class _Runner:
 
         return fork_kernel(self._home, release=self._channel.detach, wait=wait)
 
-    def _warm_up(self, channels: Channels) -> None:
-        """Run nothing once, so that the first cell is fast, until its output comes through.
+    def _warm_up(self, channels: Channels, code: str) -> None:
+        """Run code that prints nothing, until its output comes through; makes the first cell fast.
 
         Any message on the output channel proves the subscription. ipykernel's welcome message alone
         would not do: it is lost now and then when the kernel sends at the same moment.
@@ -201,7 +209,7 @@ class _Runner:
         give_up_at = time.monotonic() + self._config.kernel_start_seconds
         heard = answered = False
         while not heard or not answered:
-            request_id = channels.execute("pass", silent=True)
+            request_id = channels.execute(code, remember=False)
             ask_again_at = time.monotonic() + _ASK_AGAIN_SECONDS
             while (not heard or not answered) and time.monotonic() < ask_again_at:
                 ready = dict(poller.poll(int(_ASK_AGAIN_SECONDS * 1000)))

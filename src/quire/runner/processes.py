@@ -21,6 +21,7 @@ __all__ = [
     "describe_status",
     "die_with_parent",
     "host_identity",
+    "is_childless",
     "kill_all",
     "kill_children",
     "send_signal",
@@ -104,6 +105,27 @@ def _parents() -> dict[int, int]:
 def descendants(root: int) -> set[int]:
     """Every process that comes from one, without that one."""
     return _descendants([root], _parents())
+
+
+def is_childless(pid: int, *, but: int | None = None) -> bool:
+    """Whether a process has no children, or none but one.
+
+    Asks for these alone, where :func:`descendants` looks at every process of the machine. The
+    system may leave a child out while another one ends, so it is asked twice.
+    """
+    allowed = {but} if but is not None else set()
+    return all(_children(pid) <= allowed for _ in range(2))
+
+
+def _children(pid: int) -> set[int]:
+    found: set[int] = set()
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                found.update(int(child) for child in file.read().split())
+    except (FileNotFoundError, ProcessLookupError):  # it, or that thread, has just ended
+        return {each for each, parent in _parents().items() if parent == pid}
+    return found
 
 
 def cpu_seconds(roots: Collection[int]) -> dict[int, float]:

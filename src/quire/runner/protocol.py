@@ -12,7 +12,8 @@ The answer is a :class:`ReportAnswer`. A server applies each number once, so a r
 sends again. An empty list is a heartbeat. 410 means the attempt is not this runner's any more: it
 stops its kernel and leaves. Any other failure means: keep spooling, try again.
 
-A runner whose assignment names compute asks for it before it begins, and gives it back at the end:
+An assignment may hold the server's first answer about the run's part of a cluster. Where that is
+*pending* the runner asks again until it is not, and gives back at the end what it got:
 :mod:`quire.internal.compute` says how.
 
 The server's address may change while a runner lives (a restart on another port): the file
@@ -108,7 +109,7 @@ class Assignment:
     environment: Mapping[str, str] = field(default_factory=dict)
     task: Mapping[str, Any] | None = None  # a program to run, which the notebook only shows
     runtime: Mapping[str, Any] = field(default_factory=dict)  # handed to quire_runtime as it is
-    compute: Mapping[str, Any] | None = None  # not None: ask for it before the run begins
+    compute: Mapping[str, Any] | None = None  # the server's first answer; None: needs none
     timeout_seconds: float | None = None  # from the start of the first cell
     heartbeat_seconds: float = 5.0
     interrupt_grace_seconds: float = 1.5
