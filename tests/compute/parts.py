@@ -72,7 +72,7 @@ class ScriptedDriver:
         return self.present
 
     def gateway(self, group: str, session_key: str | None) -> SparkGateway:
-        if not self.alive():
+        if self.present.phase is not DriverPhase.READY:
             raise Unavailable("gone")
         self.doors[group] = session_key
         return SparkGateway("127.0.0.1", 4000 + len(self.doors), "s", "/spark", "/java")

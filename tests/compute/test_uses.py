@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from quire.compute.launcher import DriverPhase, DriverReport
 from quire.compute.models import (
     ClusterCause,
     ClusterEventType,
@@ -70,6 +71,25 @@ def test_spark_is_there_when_it_is_asked_for(parts: ClusterParts) -> None:
     parts.manager.round()
     assert parts.uses.is_down(attempt_id)
     assert parts.driver(cluster).removed
+
+
+def test_a_run_that_comes_while_the_driver_dies_waits_for_the_next_one(
+    parts: ClusterParts,
+) -> None:
+    cluster = parts.create(workers=1)
+    dying = parts.bring_up(cluster)
+    attempt_id = parts.run(compute=Compute(cluster_id=cluster.id))
+    dying.present = DriverReport(DriverPhase.ENDING)  # before anybody has noticed
+    assert parts.ask(attempt_id).state is UseState.PENDING
+    assert parts.ask(attempt_id, spark=True).state is UseState.PENDING
+    dying.die()
+    assert parts.ask(attempt_id).state is UseState.PENDING
+    parts.manager.round()
+    assert parts.ask(attempt_id).state is UseState.PENDING
+    parts.bring_up(cluster)
+    assert parts.ask(attempt_id).state is UseState.READY
+    parts.driver(cluster).die()
+    assert parts.ask(attempt_id).cause == "driver_lost"
 
 
 def test_a_cluster_that_was_ended_is_started_for_a_run(parts: ClusterParts) -> None:

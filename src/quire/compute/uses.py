@@ -470,21 +470,34 @@ class ClusterUses:
         if not driver.alive():
             self._drivers.wake()
             return waiting
-        if use.generation != cluster.generation:
-            with self._database.write() as connection:
-                locked = cluster_rows.get_cluster(connection, cluster.id, lock=True)
-                if locked is None or locked.generation != cluster.generation:
-                    return waiting
-                facts = {"generation": cluster.generation}
-                cluster_rows.update_use(connection, use.attempt_id, facts)
         try:
             if request.submits:
-                return Answer(UseState.READY, cluster=cluster, submit=driver.submit_target())
-            gateway = driver.gateway(request.group, use.session_key)
+                answer = Answer(UseState.READY, cluster=cluster, submit=driver.submit_target())
+            else:
+                gateway = driver.gateway(request.group, use.session_key)
+                door = _door(gateway, request, use)
+                answer = Answer(UseState.READY, cluster=cluster, spark=door)
         except Unavailable:
             self._drivers.wake()
             return waiting
-        return Answer(UseState.READY, cluster=cluster, spark=_door(gateway, request, use))
+        # Not before it has answered: what dies first is no loss to an attempt that had nothing.
+        if use.generation != cluster.generation and not self._note_driver(use, cluster):
+            return waiting
+        return answer
+
+    def _note_driver(self, use: ClusterUse, cluster: Cluster) -> bool:
+        """Note which driver an attempt works with; False when it is the cluster's no more."""
+        with self._database.write() as connection:
+            locked = cluster_rows.get_cluster(connection, cluster.id, lock=True)
+            if (
+                locked is None
+                or locked.generation != cluster.generation
+                or locked.driver_state is not DriverState.READY
+            ):
+                return False
+            facts = {"generation": cluster.generation}
+            cluster_rows.update_use(connection, use.attempt_id, facts)
+        return True
 
     def _with_jars(self, answer: Answer, cluster: Cluster, jars: Sequence[str]) -> Answer:
         """An answer that is ready, once the driver has the run's classes."""
