@@ -13,7 +13,6 @@ when a cluster that was the attempt's own is down.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -24,11 +23,12 @@ from starlette.routing import Route
 from quire.compute.uses import ClusterUses, UseState
 from quire.engine.reports import AttemptGone
 from quire.engine.run_compute import RunCompute
-from quire.errors import InvalidCredential, NotFound, QuireError
+from quire.errors import InvalidCredential, NotFound
 from quire.identity.principals import Principals
 from quire.identity.run_tokens import RunToken, RunTokens, RunTokenUse
 from quire.ids import AttemptId
-from quire.internal.errors import render_error
+from quire.internal.authentication import read_run_token
+from quire.internal.errors import rendering_errors
 from quire.store import runs as run_rows
 from quire.store.database import Database
 from quire.store.runs import RunView
@@ -49,15 +49,6 @@ def compute_routes(
 ) -> list[Route]:
     """The routes above."""
 
-    def authenticate(request: Request, use: RunTokenUse) -> RunToken:
-        scheme, _, text = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            raise InvalidCredential()
-        token = run_tokens.read(text, use)
-        if request.path_params.get("attempt_id", token.attempt_id) != token.attempt_id:
-            raise InvalidCredential()
-        return token
-
     def view_of(token: RunToken) -> RunView:
         with database.read() as connection:
             view = run_rows.get_view_of_any(connection, token.attempt_id)
@@ -66,7 +57,7 @@ def compute_routes(
         return view
 
     def acquire(request: Request, use: RunTokenUse, *, spark: bool) -> dict[str, Any]:
-        token = authenticate(request, use)
+        token = read_run_token(request, run_tokens, use)
         view = view_of(token)
         if not view.attempt.active:
             raise AttemptGone(f"Attempt {token.attempt_id} is {view.attempt.state}.")
@@ -77,7 +68,7 @@ def compute_routes(
         return compute.acquire(view, actor, spark=spark).to_json()
 
     def release(request: Request) -> AttemptId:
-        token = authenticate(request, RunTokenUse.REPORT)
+        token = read_run_token(request, run_tokens, RunTokenUse.REPORT)
         compute.release(view_of(token))
         return token.attempt_id
 
@@ -107,19 +98,7 @@ def compute_routes(
 
     one = "/internal/v1/attempts/{attempt_id:int}/compute"
     return [
-        Route(one, _rendered(ask), methods=["POST"]),
-        Route(one, _rendered(give_back), methods=["DELETE"]),
-        Route("/internal/v1/runtime/spark", _rendered(ask_for_spark), methods=["POST"]),
+        Route(one, rendering_errors(ask), methods=["POST"]),
+        Route(one, rendering_errors(give_back), methods=["DELETE"]),
+        Route("/internal/v1/runtime/spark", rendering_errors(ask_for_spark), methods=["POST"]),
     ]
-
-
-def _rendered(
-    handler: Callable[[Request], Awaitable[Response]],
-) -> Callable[[Request], Awaitable[Response]]:
-    async def handle(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except QuireError as error:
-            return render_error(error)
-
-    return handle

@@ -10,10 +10,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from quire.dialects.reading import read_body
 from quire.engine.reports import Reports
-from quire.errors import InvalidCredential, InvalidValue, MalformedRequest, QuireError, TooLarge
+from quire.errors import InvalidValue, MalformedRequest
 from quire.identity.run_tokens import RunTokens, RunTokenUse
-from quire.internal.errors import render_error
+from quire.internal.authentication import read_run_token
+from quire.internal.errors import rendering_errors
 
 __all__ = ["report_routes"]
 
@@ -23,40 +25,16 @@ _LARGEST_REPORT = 128 * 1024 * 1024
 def report_routes(reports: Reports, run_tokens: RunTokens) -> list[Route]:
     """The route ``POST /internal/v1/attempts/{attempt_id}/events``."""
 
-    def take(attempt_id: int, authorization: str, body: bytes) -> dict[str, Any]:
-        scheme, _, text = authorization.partition(" ")
-        if scheme.lower() != "bearer":
-            raise InvalidCredential()
-        token = run_tokens.read(text, RunTokenUse.REPORT)
-        if token.attempt_id != attempt_id:
-            raise InvalidCredential()
+    def take(request: Request, body: bytes) -> dict[str, Any]:
+        token = read_run_token(request, run_tokens, RunTokenUse.REPORT)
         return reports.apply(token.run_id, token.attempt_id, _events(body)).to_json()
 
     async def receive(request: Request) -> Response:
-        try:
-            body = await _body(request)
-            answer = await run_in_threadpool(
-                take,
-                request.path_params["attempt_id"],
-                request.headers.get("authorization", ""),
-                body,
-            )
-        except QuireError as error:
-            return render_error(error)
-        return JSONResponse(answer)
+        body = await read_body(request, _LARGEST_REPORT)
+        return JSONResponse(await run_in_threadpool(take, request, body))
 
-    return [Route("/internal/v1/attempts/{attempt_id:int}/events", receive, methods=["POST"])]
-
-
-async def _body(request: Request) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > _LARGEST_REPORT:
-            raise TooLarge("The report", _LARGEST_REPORT)
-        parts.append(part)
-    return b"".join(parts)
+    path = "/internal/v1/attempts/{attempt_id:int}/events"
+    return [Route(path, rendering_errors(receive), methods=["POST"])]
 
 
 def _events(body: bytes) -> list[dict[str, Any]]:

@@ -21,9 +21,9 @@ are ``{"error": code, "message": text}``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import Any
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.exceptions import RequestValidationError
@@ -49,7 +49,9 @@ from quire.identity.models import Principal
 from quire.identity.principals import Principals
 from quire.identity.run_tokens import RunTokens, RunTokenUse
 from quire.ids import AttemptId
+from quire.internal.authentication import read_run_token
 from quire.internal.errors import render_error
+from quire.internal.streaming import stream_file
 from quire.workspace.connections import Connections
 from quire.workspace.files import FileStatus, FileStore
 from quire.workspace.models import NodeKind
@@ -61,7 +63,6 @@ PREFIX = "/internal/v1/runtime"
 _LONGEST_WAIT_SECONDS = 20.0
 _FIRST_LOOK_SECONDS = 0.02
 _SLOWEST_LOOK_SECONDS = 0.25
-_BLOCK_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -127,10 +128,7 @@ def runtime_router(
     """The routes above, over these services."""
 
     def authenticate(request: Request) -> Caller:
-        scheme, _, text = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            raise InvalidCredential()
-        token = run_tokens.read(text, RunTokenUse.RUNTIME)
+        token = read_run_token(request, run_tokens, RunTokenUse.RUNTIME)
         try:
             principal = principals.get(token.principal_id)
             view = runs.get(principal, token.attempt_id)
@@ -176,11 +174,7 @@ def _add_files(router: APIRouter, files: FileStore, signed: Any) -> None:
             file.close()
             raise
         size = size if length is None else min(size, length)
-        return StreamingResponse(
-            _blocks(file, size),
-            media_type="application/octet-stream",
-            headers={"Content-Length": str(size)},
-        )
+        return stream_file(file, size)
 
     @router.put("/files", dependencies=[signed])
     async def store(request: Request, path: str, overwrite: bool = False) -> dict[str, Any]:
@@ -311,16 +305,6 @@ def _file(status: FileStatus) -> dict[str, Any]:
         "size": status.size,
         "modified_at": int(status.modified_at.timestamp() * 1000),
     }
-
-
-def _blocks(file: BinaryIO, size: int) -> Iterator[bytes]:
-    with file:
-        while size > 0:
-            block = file.read(min(size, _BLOCK_BYTES))
-            if not block:
-                return
-            size -= len(block)
-            yield block
 
 
 def _invalid(error: RequestValidationError) -> QuireError:

@@ -20,11 +20,12 @@ from quire.engine.artifacts import Artifacts
 from quire.engine.models import WorkingFiles
 from quire.engine.reports import AttemptGone
 from quire.engine.states import State
-from quire.errors import InvalidCredential, InvalidState, QuireError
+from quire.errors import InvalidState
 from quire.identity.principals import Principal, Principals
 from quire.identity.run_tokens import RunTokens, RunTokenUse
 from quire.ids import AttemptId, NodeId
-from quire.internal.errors import render_error
+from quire.internal.authentication import read_run_token
+from quire.internal.errors import rendering_errors
 from quire.settings import Settings
 from quire.store import runs as run_rows
 from quire.store.database import Database
@@ -89,8 +90,7 @@ def working_file_routes(
     """The routes above."""
 
     def answer(request: Request, body: bytes) -> Response:
-        attempt_id = AttemptId(request.path_params["attempt_id"])
-        _check_token(request, run_tokens, attempt_id)
+        attempt_id = read_run_token(request, run_tokens, RunTokenUse.REPORT).attempt_id
         path = request.query_params.get("path", "")
         if request.method == "PUT":
             folders.write(attempt_id, path, body)
@@ -101,19 +101,8 @@ def working_file_routes(
         return Response(folders.read(attempt_id, path), media_type="application/octet-stream")
 
     async def receive(request: Request) -> Response:
-        try:
-            body = await read_body(request, settings.run_file_limit_bytes)
-            return await run_in_threadpool(answer, request, body)
-        except QuireError as error:
-            return render_error(error)
+        body = await read_body(request, settings.run_file_limit_bytes)
+        return await run_in_threadpool(answer, request, body)
 
     path = "/internal/v1/attempts/{attempt_id:int}/working-files"
-    return [Route(path, receive, methods=["GET", "PUT", "DELETE"])]
-
-
-def _check_token(request: Request, run_tokens: RunTokens, attempt_id: AttemptId) -> None:
-    scheme, _, text = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        raise InvalidCredential()
-    if run_tokens.read(text, RunTokenUse.REPORT).attempt_id != attempt_id:
-        raise InvalidCredential()
+    return [Route(path, rendering_errors(receive), methods=["GET", "PUT", "DELETE"])]
