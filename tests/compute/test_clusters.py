@@ -16,6 +16,7 @@ from quire.compute.models import (
     ClusterRight,
     ClusterSpec,
     ClusterState,
+    EventFilter,
     InitScript,
     Library,
     LibraryKind,
@@ -183,7 +184,7 @@ def test_an_edit_restarts_what_runs(parts: ClusterParts) -> None:
 
 def test_what_only_the_server_sets_is_told(parts: ClusterParts) -> None:
     cluster = parts.create(spark_conf={"spark.master": "local[9]", "spark.x": "y"})
-    page = parts.clusters.events(parts.user, cluster.id, kinds=[_E.NOTICE])
+    page = parts.clusters.events(parts.user, cluster.id, EventFilter(kinds=[_E.NOTICE]))
     assert page.total == 1
     assert "spark.master" in page.events[0].details["message"]
 
@@ -201,7 +202,7 @@ def test_events_are_paged_and_filtered(parts: ClusterParts) -> None:
     page = parts.clusters.events(parts.user, cluster.id, offset=3, limit=2)
     assert [event.type for event in page.events] == [_E.STARTING, _E.CREATING]
     middle = parts.clock.now() - timedelta(seconds=10)
-    page = parts.clusters.events(parts.user, cluster.id, since=middle, until=middle)
+    page = parts.clusters.events(parts.user, cluster.id, EventFilter(since=middle, until=middle))
     assert [(event.type, event.details) for event in page.events] == [
         (_E.PINNED, {"user": "ada@example.com"})
     ]

@@ -15,6 +15,7 @@ from quire.compute.models import (
     ClusterState,
     Compute,
     DriverState,
+    EventFilter,
     InitScript,
     ScriptKind,
 )
@@ -54,7 +55,7 @@ def test_more_workers_than_fit_are_cut_down_and_told(parts: ClusterParts) -> Non
     cluster = parts.create(workers=50)
     driver = parts.bring_up(cluster)
     assert driver.plan.workers == 8
-    notices = parts.clusters.events(parts.user, cluster.id, kinds=[_E.NOTICE]).events
+    notices = parts.clusters.events(parts.user, cluster.id, EventFilter(kinds=[_E.NOTICE])).events
     assert notices[0].details == {"message": "It has 8 workers, not 50: more do not fit here."}
 
 
@@ -212,7 +213,7 @@ def test_a_crash_is_told_to_runs_and_the_driver_replaced(parts: ClusterParts) ->
     assert parts.ask(attempt_id).state is UseState.FAILED
     assert parts.ask(waiting).state is UseState.READY
     assert driver.removed
-    crashed = parts.clusters.events(parts.user, cluster.id, kinds=[_E.DRIVER_CRASHED])
+    crashed = parts.clusters.events(parts.user, cluster.id, EventFilter(kinds=[_E.DRIVER_CRASHED]))
     assert crashed.events[0].details["cause"] == "driver_unreachable"
 
 
@@ -306,7 +307,10 @@ def test_workers_that_come_and_go_are_told(parts: ClusterParts) -> None:
     parts.clock.advance(3)
     parts.manager.round()
     events = parts.clusters.events(
-        parts.user, cluster.id, kinds=[_E.AUTOSCALED, _E.WORKER_LOST], newest_first=False
+        parts.user,
+        cluster.id,
+        EventFilter(kinds=[_E.AUTOSCALED, _E.WORKER_LOST]),
+        newest_first=False,
     ).events
     assert [event.details for event in events] == [
         {"workers": 2, "previous": 1},

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import secrets
 import string
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
@@ -30,12 +30,14 @@ from quire.compute.models import (
     ClusterSpec,
     ClusterState,
     DriverState,
+    EventFilter,
     Library,
 )
 from quire.errors import AlreadyExists, InvalidState, NotFound, PermissionDenied, QuotaExceeded
 from quire.identity.models import Principal
 from quire.ids import AttemptId, ClusterId, PrincipalId, RunId
 from quire.settings import Settings
+from quire.store import cluster_events as event_rows
 from quire.store import clusters as cluster_rows
 from quire.store import principals as principal_rows
 from quire.store.database import Database, after_commit, next_number
@@ -46,6 +48,7 @@ _COUNTER = "clusters"
 _LETTERS = string.ascii_lowercase + string.digits
 _SHOWN_AFTER_END = timedelta(days=30)
 _LISTED = (ClusterSource.REQUEST,)
+_EVERY_EVENT = EventFilter()
 
 
 @dataclass(frozen=True)
@@ -364,30 +367,24 @@ class Clusters:
         self,
         actor: Principal,
         cluster_id: str,
+        chosen: EventFilter = _EVERY_EVENT,
         *,
-        kinds: Collection[ClusterEventType] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
         newest_first: bool = True,
         offset: int = 0,
         limit: int = 50,
     ) -> EventPage:
-        """What happened to a cluster between two moments, both included. Raises NotFound."""
+        """What happened to a cluster. Raises NotFound."""
         with self._database.read() as connection:
             cluster = self._visible(connection, actor, cluster_id)
-            found = cluster_rows.list_events(
+            found = event_rows.list_events(
                 connection,
                 cluster.id,
-                kinds=kinds,
-                since=since,
-                until=until,
+                chosen,
                 newest_first=newest_first,
                 offset=offset,
                 limit=limit,
             )
-            total = cluster_rows.count_events(
-                connection, cluster.id, kinds=kinds, since=since, until=until
-            )
+            total = event_rows.count_events(connection, cluster.id, chosen)
         return EventPage(found, total)
 
     # -- shared -----------------------------------------------------------------------------

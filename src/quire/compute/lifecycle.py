@@ -30,6 +30,7 @@ from quire.compute.models import (
     DriverState,
 )
 from quire.errors import InvalidState
+from quire.store import cluster_events as event_rows
 from quire.store import clusters as cluster_rows
 
 __all__ = ["ACTIVE", "change", "check_move", "end_state", "may_move", "move", "note"]
@@ -163,4 +164,4 @@ def note(
 ) -> None:
     """Write down that something happened to a cluster."""
     kept = {name: value for name, value in details.items() if value is not None and value != ""}
-    cluster_rows.insert_event(connection, cluster.id, event, at, kept)
+    event_rows.insert_event(connection, cluster.id, event, at, kept)

@@ -35,6 +35,7 @@ from quire.errors import QuireError, Unavailable
 from quire.ids import AttemptId, ClusterId
 from quire.loop import BackgroundLoop
 from quire.settings import Settings
+from quire.store import cluster_events as event_rows
 from quire.store import clusters as cluster_rows
 from quire.store.database import Database
 
@@ -275,7 +276,7 @@ class ClusterManager:
         before = now - timedelta(days=self._settings.cluster_retention_days)
         with self._database.write() as connection:
             cluster_rows.delete_old(connection, before, _REMOVED_AT_ONCE)
-            cluster_rows.delete_old_events(connection, before, _REMOVED_AT_ONCE)
+            event_rows.delete_old_events(connection, before, _REMOVED_AT_ONCE)
 
     def _forget(self, present: set[ClusterId]) -> None:
         with self._lock:

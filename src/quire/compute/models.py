@@ -6,7 +6,7 @@ from ``vendor``: a JSON object per dialect that is kept and given back untouched
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -28,6 +28,7 @@ __all__ = [
     "Compute",
     "DriverRecord",
     "DriverState",
+    "EventFilter",
     "InitScript",
     "Library",
     "LibraryKind",
@@ -265,6 +266,15 @@ class ClusterEvent:
     at: datetime
     type: ClusterEventType
     details: Mapping[str, Any]  # JSON: cause, message, user, workers, …
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    """Which events of a cluster are wanted; None: no bound."""
+
+    kinds: Collection[ClusterEventType] | None = None
+    since: datetime | None = None  # this moment included
+    until: datetime | None = None  # this moment included
 
 
 @dataclass(frozen=True)

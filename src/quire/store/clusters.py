@@ -1,4 +1,4 @@
-"""Rows of clusters, their labels and rights, what happened to them, and who uses them."""
+"""Rows of clusters, their labels and rights, and who uses them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from quire.compute.codec import spec_from_json, spec_to_json
 from quire.compute.models import (
     Cluster,
     ClusterCause,
-    ClusterEvent,
-    ClusterEventType,
     ClusterRight,
     ClusterSource,
     ClusterSpec,
@@ -25,7 +23,6 @@ from quire.compute.models import (
 from quire.ids import AttemptId, ClusterId, PrincipalId, RunId
 from quire.store.tables import (
     attempts,
-    cluster_events,
     cluster_grants,
     cluster_labels,
     cluster_uses,
@@ -35,9 +32,7 @@ from quire.store.tables import (
 
 __all__ = [
     "count_clusters",
-    "count_events",
     "delete_old",
-    "delete_old_events",
     "fail_uses",
     "find_by_label",
     "find_by_token",
@@ -48,11 +43,9 @@ __all__ = [
     "get_of_attempt",
     "get_shared",
     "insert_cluster",
-    "insert_event",
     "insert_use",
     "list_active",
     "list_clusters",
-    "list_events",
     "list_grants",
     "list_orphaned",
     "list_orphaned_uses",
@@ -298,88 +291,6 @@ def remove_grant(connection: Connection, cluster_id: ClusterId, principal_id: Pr
             cluster_grants.c.principal_id == principal_id,
         )
     )
-
-
-# -- events --------------------------------------------------------------------------------------
-
-
-def insert_event(
-    connection: Connection,
-    cluster_id: ClusterId,
-    kind: ClusterEventType,
-    at: datetime,
-    details: Mapping[str, Any],
-) -> None:
-    connection.execute(
-        insert(cluster_events).values(
-            cluster_id=cluster_id, at=at, type=kind, details=dict(details)
-        )
-    )
-
-
-def _events(
-    query: Select[Any],
-    cluster_id: ClusterId,
-    kinds: Collection[ClusterEventType] | None,
-    since: datetime | None,
-    until: datetime | None,
-) -> Select[Any]:
-    query = query.where(cluster_events.c.cluster_id == cluster_id)
-    if kinds is not None:
-        query = query.where(cluster_events.c.type.in_(kinds))
-    if since is not None:
-        query = query.where(cluster_events.c.at >= since)
-    if until is not None:
-        query = query.where(cluster_events.c.at <= until)
-    return query
-
-
-def list_events(
-    connection: Connection,
-    cluster_id: ClusterId,
-    *,
-    kinds: Collection[ClusterEventType] | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    newest_first: bool = True,
-    offset: int = 0,
-    limit: int = 50,
-) -> list[ClusterEvent]:
-    """What happened to a cluster, both moments included."""
-    query = _events(select(cluster_events), cluster_id, kinds, since, until)
-    key = cluster_events.c.id
-    query = query.order_by(key.desc() if newest_first else key).offset(offset).limit(limit)
-    return [
-        ClusterEvent(
-            id=row.id,
-            cluster_id=ClusterId(row.cluster_id),
-            at=row.at,
-            type=ClusterEventType(row.type),
-            details=row.details,
-        )
-        for row in connection.execute(query)
-    ]
-
-
-def count_events(
-    connection: Connection,
-    cluster_id: ClusterId,
-    *,
-    kinds: Collection[ClusterEventType] | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-) -> int:
-    """How many events :func:`list_events` would give without its limit."""
-    query = _events(
-        select(func.count()).select_from(cluster_events), cluster_id, kinds, since, until
-    )
-    return int(connection.execute(query).scalar_one())
-
-
-def delete_old_events(connection: Connection, before: datetime, limit: int) -> None:
-    """Drop what happened before a moment to clusters that still are, some at a time."""
-    old = select(cluster_events.c.id).where(cluster_events.c.at < before).limit(limit)
-    connection.execute(delete(cluster_events).where(cluster_events.c.id.in_(old)))
 
 
 # -- uses ----------------------------------------------------------------------------------------

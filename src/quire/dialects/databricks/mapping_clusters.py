@@ -210,14 +210,7 @@ def stored_cluster(spec: ClusterSpec) -> dict[str, Any]:
     own = spec.vendor.get(_DIALECT)
     if own is not None:
         return dict(own)
-    made: dict[str, Any] = {"spark_version": "custom:local", "node_type_id": "local"}
-    if spec.autoscale is not None:
-        made["autoscale"] = {
-            "min_workers": spec.autoscale.min_workers,
-            "max_workers": spec.autoscale.max_workers,
-        }
-    else:
-        made["num_workers"] = spec.workers
+    made = {"spark_version": "custom:local", "node_type_id": "local", **_size(spec)}
     if spec.spark_conf:
         made["spark_conf"] = dict(spec.spark_conf)
     if spec.environment:
@@ -225,6 +218,13 @@ def stored_cluster(spec: ClusterSpec) -> dict[str, Any]:
     if spec.tags:
         made["custom_tags"] = dict(spec.tags)
     return made
+
+
+def _size(spec: ClusterSpec) -> dict[str, Any]:
+    scale = spec.autoscale
+    if scale is None:
+        return {"num_workers": spec.workers}
+    return {"autoscale": {"min_workers": scale.min_workers, "max_workers": scale.max_workers}}
 
 
 def describe_cluster(
@@ -240,14 +240,7 @@ def describe_cluster(
     # A resize changes the size and nothing else of what was sent.
     for name in ("num_workers", "autoscale", "idempotency_token", "cluster_id"):
         stored.pop(name, None)
-    size: dict[str, Any] = {}
-    if spec.autoscale is not None:
-        size["autoscale"] = {
-            "min_workers": spec.autoscale.min_workers,
-            "max_workers": spec.autoscale.max_workers,
-        }
-    else:
-        size["num_workers"] = spec.workers
+    size = _size(spec)
     minutes = (spec.autotermination_seconds or 0) // 60
     driver_memory = spec.driver_memory_bytes or driver_memory_bytes
     executor_memory = spec.executor_memory_bytes or executor_memory_bytes

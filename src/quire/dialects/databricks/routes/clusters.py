@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 
 from starlette.responses import Response
 
-from quire.compute.models import AutoScale, Cluster, ClusterSpec
+from quire.compute.models import AutoScale, Cluster, ClusterSpec, EventFilter
 from quire.compute.spark_home import find_spark
 from quire.dialects.base import Call, Endpoint, Services, json_response
 from quire.dialects.databricks import mapping_clusters as mapping
 from quire.dialects.databricks import wire_clusters as wire
+from quire.dialects.databricks.page_tokens import read_page_token
 from quire.dialects.databricks.times import milliseconds, moment
 from quire.dialects.reading import validate
 from quire.errors import InvalidValue, MissingField, Unsupported
@@ -105,7 +106,7 @@ def endpoints(services: Services) -> list[Endpoint]:
             found.sort(key=lambda each: each["cluster_name"].lower())
         if query.sort_direction == "DESC":
             found.reverse()
-        start = _offset(query.page_token)
+        start = read_page_token(query.page_token)
         end = start + (query.page_size or _PAGE)
         answer: dict[str, Any] = {"clusters": found[start:end]}
         if end < len(found):
@@ -123,14 +124,16 @@ def endpoints(services: Services) -> list[Endpoint]:
                 )
         if body.event_types:
             kinds = mapping.event_kinds(body.event_types)
-        offset = body.offset or _offset(body.page_token)
+        offset = body.offset or read_page_token(body.page_token)
         limit = body.limit or body.page_size or _EVENTS_PAGE
         page = clusters.events(
             call.principal,
             body.cluster_id,
-            kinds=kinds,
-            since=moment(body.start_time) if body.start_time is not None else None,
-            until=moment(body.end_time) if body.end_time is not None else None,
+            EventFilter(
+                kinds=kinds,
+                since=moment(body.start_time) if body.start_time is not None else None,
+                until=moment(body.end_time) if body.end_time is not None else None,
+            ),
             newest_first=body.order != "ASC",
             offset=offset,
             limit=limit,
@@ -264,11 +267,3 @@ def _own_names() -> Iterator[None]:
         head, dot, rest = field.partition(".")
         reason = error.message.removeprefix(f"Invalid value for {field}: ")
         raise InvalidValue(_NAMES.get(head, head) + dot + rest, reason) from None
-
-
-def _offset(token: str | None) -> int:
-    if not token:
-        return 0
-    if not (token.isascii() and token.isdigit()) or len(token) > 9:
-        raise InvalidValue("page_token", "is not one this server gave.")
-    return int(token)

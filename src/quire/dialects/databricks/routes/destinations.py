@@ -8,6 +8,7 @@ from typing import Any
 
 from quire.dialects.base import Call, Endpoint, Services
 from quire.dialects.databricks import wire
+from quire.dialects.databricks.page_tokens import read_page_token
 from quire.errors import InvalidValue, PermissionDenied
 from quire.notify.destinations import Destination, DestinationKind
 
@@ -35,7 +36,7 @@ def endpoints(services: Services) -> list[Endpoint]:
             return _describe(destinations.create(body.display_name, kind, config))
 
     def list_some(_: Call, query: wire.Page) -> dict[str, Any]:
-        start = _offset(query.page_token)
+        start = read_page_token(query.page_token)
         end = start + (query.page_size or _PAGE)
         found = list(destinations.list())
         answer: dict[str, Any] = {"results": [_describe_briefly(each) for each in found[start:end]]}
@@ -73,14 +74,6 @@ def endpoints(services: Services) -> list[Endpoint]:
 def _require_admin(call: Call) -> None:
     if not call.principal.is_admin:
         raise PermissionDenied("Only administrators change notification destinations.")
-
-
-def _offset(token: str | None) -> int:
-    if not token:
-        return 0
-    if not (token.isascii() and token.isdigit()) or len(token) > 9:
-        raise InvalidValue("page_token", "is not one this server gave.")
-    return int(token)
 
 
 def _config(config: wire.DestinationConfig) -> tuple[DestinationKind, dict[str, Any]]:
