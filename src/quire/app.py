@@ -251,7 +251,7 @@ class Server:
         self.cluster_uses = ClusterUses(
             database, clock, settings, self.clusters, self.cluster_manager, self.libraries
         )
-        self.run_compute = RunCompute(self.cluster_uses, self.interpreters)
+        self.run_compute = RunCompute(database, self.cluster_uses, self.interpreters)
 
     def _build_app(self) -> FastAPI:
         services = Services(

@@ -36,6 +36,7 @@ from quire.engine.run_compute import RunCompute
 from quire.errors import InvalidState, NotFound, Unavailable
 from quire.identity.models import Principal
 from quire.ids import AttemptId
+from quire.placement.base import RunnerIdentity
 from quire.store import runs as run_rows
 from quire.store.blobs import BlobStore
 from quire.store.database import Database
@@ -55,6 +56,7 @@ class ScriptedDriver:
         self.plan = plan
         self.present = DriverReport(DriverPhase.STARTING)
         self.doors: dict[str, str | None] = {}
+        self.kernels: dict[str, RunnerIdentity | None] = {}
         self.released: list[tuple[str, bool]] = []
         self.asked_workers: list[tuple[int, int]] = []
         self.asked_to_stop = False
@@ -71,10 +73,13 @@ class ScriptedDriver:
     def report(self) -> DriverReport:
         return self.present
 
-    def gateway(self, group: str, session_key: str | None) -> SparkGateway:
+    def gateway(
+        self, group: str, session_key: str | None, kernel: RunnerIdentity | None = None
+    ) -> SparkGateway:
         if self.present.phase is not DriverPhase.READY:
             raise Unavailable("gone")
         self.doors[group] = session_key
+        self.kernels[group] = kernel
         return SparkGateway("127.0.0.1", 4000 + len(self.doors), "s", "/spark", "/java")
 
     def add_jars(self, paths: Sequence[str]) -> None:
@@ -243,7 +248,7 @@ class ClusterParts(Parts):
         self.uses = ClusterUses(
             self.database, self.clock, self.settings, self.clusters, self.manager, self.packages
         )
-        self.run_compute = RunCompute(self.uses, self.interpreters)
+        self.run_compute = RunCompute(self.database, self.uses, self.interpreters)
 
     def _wake_manager(self) -> None:
         self.wakes += 1

@@ -22,7 +22,7 @@ from quire.compute.spark_driver import (
     remove_strangers,
     spark_root,
 )
-from quire.runner.processes import descendants
+from quire.runner.processes import descendants, start_time
 from quire.settings import Settings
 from tests.spark import SparkPlace, attach, is_gone, processes_of, until
 
@@ -99,6 +99,18 @@ def test_each_user_has_a_session_of_its_own_unless_it_is_shared(spark_driver: Sp
         assert two.entry_point.sparkContext().appName() == "test"
     for name in ("one", "two", "three"):
         spark_driver.release(name)
+
+
+def test_a_door_is_shut_with_the_process_it_was_made_for(spark_driver: SparkDriver) -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as owner:
+        identity = (owner.pid, start_time(owner.pid) or "")
+        gateway = spark_driver.open_gateway("owned", None, identity)
+        with attach(gateway) as connection:
+            assert connection.entry_point.range(3).count() == 3
+        assert spark_driver.open_gateway("owned", None, identity) == gateway
+        owner.communicate()
+    until(lambda: spark_driver.open_gateway("owned") != gateway)
+    spark_driver.release("owned")
 
 
 def test_a_released_door_is_shut_and_its_jobs_are_ended(spark_driver: SparkDriver) -> None:

@@ -17,6 +17,7 @@ from quire.compute.models import (
     LibraryKind,
 )
 from quire.compute.uses import Prepared, UseState
+from quire.placement.base import RunnerIdentity
 from tests.compute.parts import GIB, ClusterParts, ScriptedLauncher
 
 _S = ClusterState
@@ -228,14 +229,16 @@ def test_session_tags_meet_only_within_a_user(parts: ClusterParts) -> None:
 
 def test_a_kernel_that_outlives_its_run_keeps_its_door(parts: ClusterParts) -> None:
     first = parts.run()
-    answer = parts.ask(first, spark=True, session="12")
+    kernel = RunnerIdentity("here", 12, "345")
+    answer = parts.ask(first, spark=True, kernel=kernel)
     assert answer.cluster is not None
     driver = parts.bring_up(answer.cluster)
-    spark = parts.ask(first, spark=True, session="12").spark
+    spark = parts.ask(first, spark=True, kernel=kernel).spark
     assert spark is not None
-    assert spark["job_group"] == "session-12"
-    parts.uses.release(first, "12")
-    assert driver.released == [("session-12", True)]
+    assert spark["job_group"] == "kernel-12-345"
+    assert driver.kernels == {"kernel-12-345": kernel}  # and is shut with it
+    parts.uses.release(first, kernel)
+    assert driver.released == [("kernel-12-345", True)]
 
 
 @pytest.mark.parametrize(

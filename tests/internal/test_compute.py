@@ -35,7 +35,7 @@ class Asking:
         app = FastAPI()
         app.router.routes.extend(
             compute_routes(
-                RunCompute(self.parts.uses, self.interpreters),
+                RunCompute(database, self.parts.uses, self.interpreters),
                 self.parts.uses,
                 self.tokens,
                 self.parts.principals,

@@ -15,8 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from quire.compute.driver_config import Gateway
+from quire.runner.processes import start_time
 
-__all__ = ["Doors"]
+__all__ = ["Doors", "Owner"]
+
+Owner = tuple[int, str]
+"""A process of this machine: its number and its start time."""
 
 _SHARED_SESSIONS = 100  # kept; the one that was not asked for the longest goes first
 
@@ -27,6 +31,7 @@ class _Door:
     server: Any
     session: Any
     is_shared: bool
+    owner: Owner | None
 
 
 class Doors:
@@ -41,15 +46,16 @@ class Doors:
         self._doors: dict[str, _Door] = {}
         self._sessions: OrderedDict[str, Any] = OrderedDict()
 
-    def open(self, group: str, session_key: str | None) -> Gateway:
+    def open(self, group: str, session_key: str | None, owner: Owner | None) -> Gateway:
         """The gateway of a user; the same when asked again.
 
-        ``session_key`` names the session to share; None gives one of its own.
+        ``session_key`` names the session to share; None gives one of its own. ``owner``: with whose
+        end nobody needs it any more.
         """
         with self._lock:
             door = self._doors.get(group)
             if door is None:
-                door = self._doors[group] = self._make(session_key)
+                door = self._doors[group] = self._make(session_key, owner)
             return door.gateway
 
     def release(self, group: str, *, keep: bool) -> None:
@@ -65,6 +71,14 @@ class Doors:
         if not keep:
             door.server.shutdown()
 
+    def release_abandoned(self) -> None:
+        """Shut the gateways of owners that are gone."""
+        with self._lock:
+            owners = {group: door.owner for group, door in self._doors.items()}
+        for group, owner in owners.items():
+            if owner is not None and start_time(owner[0]) != owner[1]:
+                self.release(group, keep=False)
+
     def cancel(self, group: str, *, future: bool = False) -> None:
         """End the jobs of a group, and those with a tag of that name."""
         context = self._root.sparkContext()
@@ -74,7 +88,7 @@ class Doors:
             context.cancelJobGroup(group)
         context.cancelJobsWithTag(group)
 
-    def _make(self, session_key: str | None) -> _Door:
+    def _make(self, session_key: str | None, owner: Owner | None) -> _Door:
         session = self._session(session_key)
         jvm = self._client.jvm
         builder = getattr(jvm, "py4j.ClientServer$ClientServerBuilder")
@@ -89,7 +103,7 @@ class Doors:
         server.startServer()
         port = int(server.getJavaServer().getListeningPort())
         gateway = Gateway(self._host, port, secret)
-        return _Door(gateway, server, session, session_key is not None)
+        return _Door(gateway, server, session, session_key is not None, owner)
 
     def _session(self, key: str | None) -> Any:
         if key is None:

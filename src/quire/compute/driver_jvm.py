@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from quire.compute.children import Child, Children, Output
 from quire.compute.driver_config import ExecutorStatus, Gateway, SparkJob
-from quire.compute.driver_doors import Doors
+from quire.compute.driver_doors import Doors, Owner
 from quire.compute.driver_folder import DriverFolder
 
 __all__ = ["DriverJvm", "JvmFailed"]
@@ -118,13 +118,17 @@ class DriverJvm:
         """Whether Spark was stopped, or has given up, while the JVM goes on. Raises JvmFailed."""
         return self._context is not None and bool(self._ask(self._context.isStopped))
 
-    def open_gateway(self, group: str, session_key: str | None) -> Gateway:
+    def open_gateway(self, group: str, session_key: str | None, owner: Owner | None) -> Gateway:
         """A gateway for one user, the same when asked again. Raises JvmFailed."""
-        return self._ask(lambda: self._opened().open(group, session_key))
+        return self._ask(lambda: self._opened().open(group, session_key, owner))
 
     def release(self, group: str, *, keep: bool) -> None:
         """End what a user runs, and unless ``keep`` its gateway too. Raises JvmFailed."""
         self._ask(lambda: self._opened().release(group, keep=keep))
+
+    def release_abandoned(self) -> None:
+        """Shut the gateways of owners that are gone. Raises JvmFailed."""
+        self._ask(self._opened().release_abandoned)
 
     def cancel_group(self, group: str, *, future: bool) -> None:
         """End the jobs of a group; with ``future`` also those it starts later. Raises JvmFailed."""

@@ -288,6 +288,8 @@ class DriverProcess:
                 EndingCause.CONTEXT_STOPPED,
                 "Spark was stopped in the driver, by a program or after an error of its own.",
             )
+        if jvm is not None:
+            jvm.release_abandoned()
         if jvm is not None and standalone is not None and standalone.most > standalone.least:
             wanted = jvm.wanted_executors()
             if wanted is not None:
@@ -321,7 +323,9 @@ class DriverProcess:
                 jvm.cancel_group(str(request["group"]), future=bool(request["future"]))
             elif what == "open_gateway":
                 assert jvm is not None
-                gateway = jvm.open_gateway(str(request["group"]), request["session_key"])
+                pid, started = request["owner"] or (None, "")
+                owner = (int(pid), str(started)) if pid is not None else None
+                gateway = jvm.open_gateway(str(request["group"]), request["session_key"], owner)
                 return {"gateway": asdict(gateway)}
             elif what == "release":
                 assert jvm is not None

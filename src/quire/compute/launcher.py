@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from quire.compute.models import Cluster, ClusterCause, DriverRecord
+from quire.placement.base import RunnerIdentity
 
 __all__ = [
     "Driver",
@@ -103,8 +104,13 @@ class Driver(Protocol):
         """How it is; asks a living one, which takes a moment."""
         ...
 
-    def gateway(self, group: str, session_key: str | None) -> SparkGateway:
-        """A door for one user of it, the same when asked again. Raises Unavailable."""
+    def gateway(
+        self, group: str, session_key: str | None, kernel: RunnerIdentity | None = None
+    ) -> SparkGateway:
+        """A door for one user of it, the same when asked again. Raises Unavailable.
+
+        ``kernel``: the runner of this host with whose end it is shut, if that comes first.
+        """
         ...
 
     def add_jars(self, paths: Sequence[str]) -> None:

@@ -42,6 +42,7 @@ from quire.compute.spark_driver import (
 )
 from quire.compute.spark_home import find_spark
 from quire.errors import InvalidState, Unavailable
+from quire.placement.base import RunnerIdentity
 from quire.placement.users import choose_user
 from quire.settings import Settings
 
@@ -118,10 +119,13 @@ class LocalDriver:
                 self._ending = DriverReport(DriverPhase.GONE, cause=cause, message=message)
             return self._ending
 
-    def gateway(self, group: str, session_key: str | None) -> SparkGateway:
+    def gateway(
+        self, group: str, session_key: str | None, kernel: RunnerIdentity | None = None
+    ) -> SparkGateway:
         """A door for one user of it, the same when asked again. Raises Unavailable."""
+        owner = (kernel.pid, kernel.started) if kernel is not None else None
         with _reachable():
-            found = self._process.open_gateway(group, session_key)
+            found = self._process.open_gateway(group, session_key, owner)
             config = self._process.config
         if config is None:
             raise Unavailable("The Spark driver is gone.")

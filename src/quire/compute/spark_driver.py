@@ -28,6 +28,7 @@ from quire.compute.driver_config import (
     SubmitTarget,
 )
 from quire.compute.driver_control import DriverGone, DriverRefused, ask
+from quire.compute.driver_doors import Owner
 from quire.compute.driver_folder import MARK_VARIABLE, DriverFolder
 from quire.placement.folders import passable_root
 from quire.placement.users import plain_environment
@@ -219,12 +220,20 @@ class SparkDriver:
 
     # -- asking; all raise DriverGone, DriverRefused, TimeoutError ----------------------------
 
-    def open_gateway(self, group: str, session_key: str | None = None) -> Gateway:
+    def open_gateway(
+        self, group: str, session_key: str | None = None, owner: Owner | None = None
+    ) -> Gateway:
         """Where one user attaches, the same when asked again: a run, or a session of runs.
 
-        Behind it is a Spark session of its own, or the one that ``session_key`` names.
+        Behind it is a Spark session of its own, or the one that ``session_key`` names. It is
+        released when ``owner`` ends, or by :meth:`release`.
         """
-        request = {"do": "open_gateway", "group": group, "session_key": session_key}
+        request = {
+            "do": "open_gateway",
+            "group": group,
+            "session_key": session_key,
+            "owner": owner,
+        }
         return Gateway(**ask(self._folder, request, _SLOW_ANSWER_SECONDS)["gateway"])
 
     def release(self, group: str, *, keep: bool = False) -> None:

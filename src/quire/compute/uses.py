@@ -34,6 +34,7 @@ from quire.compute.models import (
 from quire.errors import InvalidState, QuireError, Unavailable
 from quire.identity.models import Principal
 from quire.ids import AttemptId, ClusterId, RunId
+from quire.placement.base import RunnerIdentity
 from quire.settings import Settings
 from quire.store import clusters as cluster_rows
 from quire.store.database import Database
@@ -124,13 +125,13 @@ class UseRequest:
     run_name: str
     actor: Principal  # whom the run acts for
     compute: Compute | None
-    session: str | None = None  # of a run in a kernel that outlives it: names that kernel
+    kernel: RunnerIdentity | None = None  # of a run whose kernel outlives it: who keeps that
     submits: bool = False  # runs a program by spark-submit rather than a kernel
 
     @property
     def group(self) -> str:
         """Names its Spark jobs and its door to the driver."""
-        return f"session-{self.session}" if self.session else f"attempt-{self.attempt_id}"
+        return _group(self.attempt_id, self.kernel)
 
 
 @dataclass(frozen=True)
@@ -242,7 +243,7 @@ class ClusterUses:
             answer = self._with_jars(answer, cluster, prepared.jars)
         return replace(answer, prepared=prepared, notices=use.notices)
 
-    def release(self, attempt_id: AttemptId, session: str | None = None) -> None:
+    def release(self, attempt_id: AttemptId, kernel: RunnerIdentity | None = None) -> None:
         """Take back what an attempt has, with a cluster that was made for it. Again is no error."""
         with self._database.read() as connection:
             use = cluster_rows.find_use(connection, attempt_id)
@@ -262,8 +263,7 @@ class ClusterUses:
                 )
         driver = None if own else self._drivers.driver_of(cluster)
         if driver is not None:
-            group = f"session-{session}" if session else f"attempt-{attempt_id}"
-            driver.release(group, keep=session is not None)
+            driver.release(_group(attempt_id, kernel), keep=kernel is not None)
 
     def is_down(self, attempt_id: AttemptId) -> bool:
         """Whether an attempt has no cluster of its own that is still being taken down."""
@@ -474,7 +474,7 @@ class ClusterUses:
             if request.submits:
                 answer = Answer(UseState.READY, cluster=cluster, submit=driver.submit_target())
             else:
-                gateway = driver.gateway(request.group, use.session_key)
+                gateway = driver.gateway(request.group, use.session_key, request.kernel)
                 door = _door(gateway, request, use)
                 answer = Answer(UseState.READY, cluster=cluster, spark=door)
         except Unavailable:
@@ -527,6 +527,11 @@ def _names_cluster(compute: Compute | None) -> bool:
     return compute is not None and (
         compute.cluster_id is not None or compute.new_cluster is not None
     )
+
+
+def _group(attempt_id: AttemptId, kernel: RunnerIdentity | None) -> str:
+    """Names a user of a driver: an attempt, or a kernel that serves one run after the other."""
+    return f"attempt-{attempt_id}" if kernel is None else f"kernel-{kernel.pid}-{kernel.started}"
 
 
 def _session_key(request: UseRequest) -> str | None:

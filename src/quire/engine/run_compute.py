@@ -10,6 +10,9 @@ from quire.compute.uses import Answer, ClusterUses, UseRequest, UseState
 from quire.engine.models import Run, TaskKind
 from quire.engine.tasks import IN_KERNELS
 from quire.identity.models import Principal
+from quire.placement.base import RunnerIdentity
+from quire.store import runs as run_rows
+from quire.store.database import Database
 from quire.store.runs import RunView
 
 __all__ = ["RunCompute"]
@@ -24,7 +27,8 @@ class RunCompute:
     is taken back here, or by the cluster manager.
     """
 
-    def __init__(self, uses: ClusterUses, interpreters: Interpreters) -> None:
+    def __init__(self, database: Database, uses: ClusterUses, interpreters: Interpreters) -> None:
+        self._database = database
         self._uses = uses
         self._interpreters = interpreters
 
@@ -37,11 +41,11 @@ class RunCompute:
         definition = view.run.definition
         if definition.compute is None and definition.task.kind not in _SUBMITTED:
             return None
-        return self._uses.begin(_request(view, actor)).to_json()
+        return self._uses.begin(self._request(view, actor)).to_json()
 
     def acquire(self, view: RunView, actor: Principal, *, spark: bool) -> Answer:
         """What an attempt gets now. Raises as :meth:`ClusterUses.acquire` does."""
-        answer = self._uses.acquire(_request(view, actor), spark=spark)
+        answer = self._uses.acquire(self._request(view, actor), spark=spark)
         definition = view.run.definition
         if answer.state is UseState.READY and definition.task.kind in IN_KERNELS:
             python = answer.prepared.python
@@ -57,7 +61,7 @@ class RunCompute:
 
     def release(self, view: RunView) -> None:
         """Take back what an attempt has. Again is no error."""
-        self._uses.release(view.attempt.id, _session(view))
+        self._uses.release(view.attempt.id, self._kernel(view))
 
     def concerns(self, run: Run) -> bool:
         compute = run.definition.compute
@@ -68,20 +72,22 @@ class RunCompute:
         del latest
         self.release(view)
 
+    def _request(self, view: RunView, actor: Principal) -> UseRequest:
+        run = view.run
+        return UseRequest(
+            run_id=run.id,
+            attempt_id=view.attempt.id,
+            run_name=run.name,
+            actor=actor,
+            compute=run.definition.compute,
+            kernel=self._kernel(view),
+            submits=run.definition.task.kind in _SUBMITTED,
+        )
 
-def _request(view: RunView, actor: Principal) -> UseRequest:
-    run = view.run
-    return UseRequest(
-        run_id=run.id,
-        attempt_id=view.attempt.id,
-        run_name=run.name,
-        actor=actor,
-        compute=run.definition.compute,
-        session=_session(view),
-        submits=run.definition.task.kind in _SUBMITTED,
-    )
-
-
-def _session(view: RunView) -> str | None:
-    """Names the kernel of a run that uses one which outlives it."""
-    return str(view.run.session_id) if view.run.session_id is not None else None
+    def _kernel(self, view: RunView) -> RunnerIdentity | None:
+        """Who keeps the kernel of a run that uses one which outlives it."""
+        if view.run.session_id is None:
+            return None
+        with self._database.read() as connection:
+            runner = run_rows.get_runner(connection, view.attempt.id)
+        return RunnerIdentity(runner.host, runner.pid, runner.started) if runner else None
