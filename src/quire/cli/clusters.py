@@ -16,6 +16,7 @@ from quire.cli.common import (
     DatabaseUrl,
     DataDir,
     open_stored,
+    operator,
     parse_lifetime,
     print_table,
     settings_of,
@@ -75,15 +76,13 @@ class _Session:
 def _session(data_dir: Path | None, database_url: str | None) -> Iterator[_Session]:
     from quire.clock import SystemClock
     from quire.compute.clusters import Clusters
-    from quire.identity.models import Principal, PrincipalKind, Role
     from quire.identity.principals import Principals
-    from quire.ids import PrincipalId
 
     settings = settings_of(data_dir, database_url)
     with open_stored(settings) as database:
         clock = SystemClock()
-        operator = Principal(PrincipalId(0), PrincipalKind.SERVICE, "the operator", Role.ADMIN)
-        yield _Session(Clusters(database, clock, settings), Principals(database, clock), operator)
+        clusters = Clusters(database, clock, settings)
+        yield _Session(clusters, Principals(database, clock), operator())
 
 
 @app.command("create")
@@ -288,19 +287,13 @@ def permanent_delete(
 @app.command("pin")
 def pin(cluster: _Id, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Keep a cluster's definition for good."""
-    with _session(data_dir, database_url) as session:
-        found = session.find(cluster)
-        session.clusters.pin(session.operator, found.id)
-    typer.echo(f"Pinned cluster {found.id}.")
+    _pin(cluster, data_dir, database_url, pinned=True)
 
 
 @app.command("unpin")
 def unpin(cluster: _Id, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Let a cluster's definition go some time after its end."""
-    with _session(data_dir, database_url) as session:
-        found = session.find(cluster)
-        session.clusters.pin(session.operator, found.id, pinned=False)
-    typer.echo(f"Unpinned cluster {found.id}.")
+    _pin(cluster, data_dir, database_url, pinned=False)
 
 
 def _act(
@@ -312,6 +305,13 @@ def _act(
     with _session(data_dir, database_url) as session:
         changed = choose(session)(session.operator, session.find(name).id)
     typer.echo(f"Cluster {changed.id} is {changed.state}.")
+
+
+def _pin(name: str, data_dir: Path | None, database_url: str | None, *, pinned: bool) -> None:
+    with _session(data_dir, database_url) as session:
+        found = session.find(name)
+        session.clusters.pin(session.operator, found.id, pinned=pinned)
+    typer.echo(f"{'Pinned' if pinned else 'Unpinned'} cluster {found.id}.")
 
 
 def _size(text: str | None) -> tuple[int, AutoScale | None]:

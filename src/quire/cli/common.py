@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from quire.clock import Clock
+    from quire.identity.models import Principal
     from quire.settings import Settings
     from quire.store.database import Database
 
@@ -24,7 +26,9 @@ __all__ = [
     "DatabaseUrl",
     "is_missing",
     "make_directory",
+    "open_as_administrator",
     "open_stored",
+    "operator",
     "parse_lifetime",
     "print_table",
     "settings_of",
@@ -106,6 +110,30 @@ def open_stored(settings: Settings, *, make: bool = False) -> Iterator[Database]
         yield database
     finally:
         database.close()
+
+
+@contextmanager
+def open_as_administrator(settings: Settings) -> Iterator[tuple[Database, Clock, Principal]]:
+    """The database for commands that store things in the name of the user ``admin``.
+
+    Raises as open_stored does.
+    """
+    from quire.clock import SystemClock
+    from quire.identity.principals import Principals
+    from quire.identity.tokens import ADMINISTRATOR, ensure_administrator
+
+    clock = SystemClock()
+    with open_stored(settings) as database:
+        ensure_administrator(database, clock)
+        yield database, clock, Principals(database, clock).get_by_name(ADMINISTRATOR)
+
+
+def operator() -> Principal:
+    """Whoever can open the database, and so may do everything; no user the server knows."""
+    from quire.identity.models import Principal, PrincipalKind, Role
+    from quire.ids import PrincipalId
+
+    return Principal(PrincipalId(0), PrincipalKind.SERVICE, "the operator", Role.ADMIN)
 
 
 def is_missing(settings: Settings) -> bool:

@@ -15,7 +15,7 @@ import typer
 from quire.cli.common import (
     DatabaseUrl,
     DataDir,
-    open_stored,
+    open_as_administrator,
     print_table,
     settings_of,
     shown_time,
@@ -35,17 +35,12 @@ app = typer.Typer(help="Make, list and delete named databases.", no_args_is_help
 def _session(
     data_dir: Path | None, database_url: str | None
 ) -> Iterator[tuple[Connections, Principals, Principal]]:
-    from quire.clock import SystemClock
     from quire.identity.principals import Principals
-    from quire.identity.tokens import ADMINISTRATOR, ensure_administrator
     from quire.workspace.connections import Connections
 
-    clock = SystemClock()
-    with open_stored(settings_of(data_dir, database_url)) as database:
-        ensure_administrator(database, clock)
-        principals = Principals(database, clock)
-        administrator = principals.get_by_name(ADMINISTRATOR)
-        yield Connections(database, clock), principals, administrator
+    settings = settings_of(data_dir, database_url)
+    with open_as_administrator(settings) as (database, clock, administrator):
+        yield Connections(database, clock), Principals(database, clock), administrator
 
 
 @app.command("create")

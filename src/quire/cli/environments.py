@@ -15,7 +15,7 @@ import typer
 from quire.cli.common import (
     DatabaseUrl,
     DataDir,
-    open_stored,
+    open_as_administrator,
     print_table,
     settings_of,
     shown_time,
@@ -36,17 +36,11 @@ _Name = Annotated[str, typer.Argument(metavar="NAME", help="Name or id of an env
 def _session(
     data_dir: Path | None, database_url: str | None
 ) -> Iterator[tuple[Environments, Principal]]:
-    from quire.clock import SystemClock
     from quire.compute.environments import Environments
     from quire.compute.package_builder import PackageBuilder
-    from quire.identity.principals import Principals
-    from quire.identity.tokens import ADMINISTRATOR, ensure_administrator
 
     settings = settings_of(data_dir, database_url)
-    clock = SystemClock()
-    with open_stored(settings) as database:
-        ensure_administrator(database, clock)
-        administrator = Principals(database, clock).get_by_name(ADMINISTRATOR)
+    with open_as_administrator(settings) as (database, clock, administrator):
         yield Environments(database, clock, PackageBuilder(settings)), administrator
 
 

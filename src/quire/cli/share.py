@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from quire.cli.common import BlobUrl, DatabaseUrl, DataDir, open_stored, settings_of
+from quire.cli.common import BlobUrl, DatabaseUrl, DataDir, open_stored, operator, settings_of
 
 __all__ = ["share"]
 
@@ -39,18 +39,16 @@ def share(
     """Give somebody a right to a notebook, file or folder, or take it away."""
     from quire.clock import SystemClock
     from quire.errors import InvalidRequest
-    from quire.identity.models import Principal, PrincipalKind, Role
+    from quire.identity.models import PrincipalKind
     from quire.identity.permissions import Right
     from quire.identity.principals import Principals
-    from quire.ids import PrincipalId
     from quire.store.blobs import BlobStore
     from quire.workspace.tree import Workspace
 
     if (user is not None) + (group is not None) + everybody != 1:
         raise InvalidRequest("Share either with a --user, with a --group or with --everybody.")
     settings = settings_of(data_dir, database_url, blob_url)
-    # Whoever can open the database may do everything; nothing is stored in this name.
-    operator = Principal(PrincipalId(0), PrincipalKind.SERVICE, "quire share", Role.ADMIN)
+    actor = operator()
     with open_stored(settings) as database:
         clock = SystemClock()
         workspace = Workspace(
@@ -58,13 +56,13 @@ def share(
         )
         given = None if right is _Given.NONE else Right(right.value)
         if everybody:
-            workspace.share_with_everybody(operator, path, given)
+            workspace.share_with_everybody(actor, path, given)
             held_by_all = "no right to" if given is None else f"the right of {given} to"
             typer.echo(f"Everybody has {held_by_all} {path}.")
             return
         name, kind = (user, PrincipalKind.USER) if user else (group or "", PrincipalKind.GROUP)
         principal = Principals(database, clock).get_by_name(name, kind)
-        held = workspace.share(operator, path, principal, given)
+        held = workspace.share(actor, path, principal, given)
     if held is None:
         typer.echo(f"{principal.name} has no right to {path}.")
     elif held.value == right.value:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, delete, func, insert, select
 
 from quire.ids import AttemptId
+from quire.store.keys import text_digest
 from quire.store.tables import artifacts
 
 __all__ = [
@@ -38,7 +38,7 @@ _FILES: Select[Any] = select(
 
 def put_artifact(connection: Connection, attempt_id: AttemptId, file: StoredFile) -> None:
     """Store a row in place of the one of that name."""
-    digest = _digest(file.name)
+    digest = text_digest(file.name)
     connection.execute(
         delete(artifacts).where(
             artifacts.c.attempt_id == attempt_id, artifacts.c.name_digest == digest
@@ -64,7 +64,9 @@ def list_artifacts(connection: Connection, attempt_id: AttemptId) -> list[Stored
 
 def find_artifact(connection: Connection, attempt_id: AttemptId, name: str) -> StoredFile | None:
     row = connection.execute(
-        _FILES.where(artifacts.c.attempt_id == attempt_id, artifacts.c.name_digest == _digest(name))
+        _FILES.where(
+            artifacts.c.attempt_id == attempt_id, artifacts.c.name_digest == text_digest(name)
+        )
     ).first()
     return None if row is None else _file(row)
 
@@ -75,10 +77,6 @@ def sum_sizes(connection: Connection, attempt_id: AttemptId) -> int:
         artifacts.c.attempt_id == attempt_id
     )
     return int(connection.execute(query).scalar_one())
-
-
-def _digest(name: str) -> bytes:
-    return hashlib.sha256(name.encode()).digest()
 
 
 def _file(row: Row[Any]) -> StoredFile:

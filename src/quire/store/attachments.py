@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, func, insert, select
 
 from quire.ids import NodeId
+from quire.store.keys import in_batches, text_digest
 from quire.store.tables import attachments
 from quire.workspace.models import Attachment
 
@@ -29,7 +29,6 @@ _ATTACHMENTS: Select[Any] = select(
     attachments.c.blob_key,
     attachments.c.modified_at,
 )
-_AT_ONCE = 500  # parameters of one statement
 
 
 def find_attachment(connection: Connection, node_id: NodeId, path: str) -> Attachment | None:
@@ -41,8 +40,7 @@ def find_attachments(
 ) -> dict[str, Attachment]:
     """What is at some paths, by path; paths where nothing is are left out."""
     found: dict[str, Attachment] = {}
-    for first in range(0, len(paths), _AT_ONCE):
-        digests = [_digest(path) for path in paths[first : first + _AT_ONCE]]
+    for digests in in_batches([text_digest(path) for path in paths]):
         rows = connection.execute(
             _ATTACHMENTS.where(attachments.c.node_id == node_id).where(
                 attachments.c.path_digest.in_(digests)
@@ -73,7 +71,7 @@ def put_attachment(connection: Connection, node_id: NodeId, attachment: Attachme
     connection.execute(
         insert(attachments).values(
             node_id=node_id,
-            path_digest=_digest(attachment.path),
+            path_digest=text_digest(attachment.path),
             path=attachment.path,
             is_folder=attachment.is_folder,
             size=attachment.size,
@@ -85,12 +83,11 @@ def put_attachment(connection: Connection, node_id: NodeId, attachment: Attachme
 
 
 def delete_paths(connection: Connection, node_id: NodeId, paths: Iterable[str]) -> None:
-    digests = [_digest(path) for path in paths]
-    for first in range(0, len(digests), _AT_ONCE):
+    for digests in in_batches([text_digest(path) for path in paths]):
         connection.execute(
             delete(attachments)
             .where(attachments.c.node_id == node_id)
-            .where(attachments.c.path_digest.in_(digests[first : first + _AT_ONCE]))
+            .where(attachments.c.path_digest.in_(digests))
         )
 
 
@@ -100,10 +97,6 @@ def sum_sizes(connection: Connection, node_id: NodeId) -> int:
         attachments.c.node_id == node_id
     )
     return int(connection.execute(query).scalar_one())
-
-
-def _digest(path: str) -> bytes:
-    return hashlib.sha256(path.encode()).digest()
 
 
 def _attachment(row: Row[Any]) -> Attachment:

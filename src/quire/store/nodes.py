@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
@@ -15,6 +14,7 @@ from quire.identity.models import Principal
 from quire.identity.permissions import Right
 from quire.ids import NodeId, PrincipalId
 from quire.store.database import next_number
+from quire.store.keys import text_digest
 from quire.store.tables import attachments, nodes, publications, revisions
 from quire.workspace.models import Node, NodeKind, Revision
 
@@ -80,13 +80,13 @@ def find_existing(connection: Connection, ids: Collection[NodeId]) -> set[NodeId
 
 
 def find_by_path(connection: Connection, path: str) -> Node | None:
-    row = connection.execute(_NODES.where(nodes.c.path_digest == _digest(path))).first()
+    row = connection.execute(_NODES.where(nodes.c.path_digest == text_digest(path))).first()
     return None if row is None else _node(row)
 
 
 def find_by_paths(connection: Connection, paths: Iterable[str]) -> dict[str, Node]:
     """The nodes at some paths, by path; paths without a node are left out."""
-    digests = [_digest(path) for path in paths]
+    digests = [text_digest(path) for path in paths]
     rows = connection.execute(_NODES.where(nodes.c.path_digest.in_(digests)))
     return {row.path: _node(row) for row in rows}
 
@@ -124,7 +124,7 @@ def insert_node(
             parent_id=parent_id,
             kind=kind.value,
             path=path,
-            path_digest=_digest(path),
+            path_digest=text_digest(path),
             language=language,
             flavour=flavour,
             owner_id=owner_id,
@@ -289,10 +289,6 @@ def _revisions(node_id: NodeId) -> Select[Any]:
         revisions.c.created_at,
         revisions.c.creator_id,
     ).where(revisions.c.node_id == node_id)
-
-
-def _digest(path: str) -> bytes:
-    return hashlib.sha256(path.encode()).digest()
 
 
 def _node(row: Row[Any]) -> Node:

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from quire.ids import NodeId, PrincipalId, RunId
+from quire.store.keys import in_batches
 from quire.store.tables import publications
 from quire.workspace.models import Publication
 
@@ -21,7 +22,6 @@ __all__ = [
 ]
 
 _PUBLICATIONS: Select[Any] = select(publications)
-_AT_ONCE = 500  # parameters of one statement
 
 
 def get_publication(connection: Connection, uid: UUID) -> Publication | None:
@@ -34,9 +34,8 @@ def find_of_nodes(
 ) -> dict[NodeId, Publication]:
     """The publications of some notebooks, by notebook."""
     found: dict[NodeId, Publication] = {}
-    listed = list(node_ids)
-    for first in range(0, len(listed), _AT_ONCE):
-        chosen = publications.c.node_id.in_(listed[first : first + _AT_ONCE])
+    for batch in in_batches(list(node_ids)):
+        chosen = publications.c.node_id.in_(batch)
         for row in connection.execute(_PUBLICATIONS.where(chosen)):
             found[NodeId(row.node_id)] = _publication(row)
     return found
