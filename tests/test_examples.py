@@ -6,9 +6,14 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from bench.server import running_server
+
+from quire.compute.spark_driver import remove_strangers
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -45,13 +50,22 @@ def test_the_demo_runs_its_notebook_by_two_apis(tmp_path: Path) -> None:
     assert re.findall(r"page        (http://127\.0\.0\.1:[0-9]+/\S+)", done.stdout)
 
 
-def test_the_session_of_the_readme_works_as_it_stands(tmp_path: Path) -> None:
+@pytest.fixture
+def drivers() -> Iterator[Path]:
+    """Where a server starts its Spark drivers, which outlive it unless somebody ends them."""
+    with tempfile.TemporaryDirectory(prefix="quire-spark-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+        remove_strangers(Path(folder), [])
+
+
+def test_the_session_of_the_readme_works_as_it_stands(tmp_path: Path, drivers: Path) -> None:
     _let_others_through(tmp_path)
     text = (ROOT / "README.md").read_text()
     session = text[text.index("In another terminal") : text.index("## The command line")]
     blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", session, re.MULTILINE)
     commands = [re.sub(r"^    ", "", block, flags=re.MULTILINE).strip() for block in blocks]
-    with running_server(tmp_path / "data") as server:
+    with running_server(tmp_path / "data", {"QUIRE_SPARK_DIR": str(drivers)}) as server:
         client = server.client()
         answers: list[str] = []
         shell = ["shopt -s expand_aliases"]
@@ -84,3 +98,4 @@ def test_the_session_of_the_readme_works_as_it_stands(tmp_path: Path) -> None:
         assert r"\"region\": \"south\", \"days\": 60" in joined
         assert "Sales report" in (tmp_path / "run-1.html").read_text()
         assert client.get("jobs/get", job_id=1)["settings"]["max_retries"] == 2
+        client.wait(3, 0.05)  # the one on two workers

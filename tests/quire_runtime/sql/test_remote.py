@@ -61,7 +61,6 @@ def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_sql_server_that_is_away() -> None:
-    pytest.importorskip("pymssql")
     with pytest.raises(SqlError, match="Unable to connect") as caught:
         SqlSession().run("SELECT 1", connection="sqlserver://u:hush-hush@127.0.0.1:9/d")
     assert "hush-hush" not in str(caught.value)
