@@ -18,9 +18,24 @@ from quire.store.blobs import BlobStore
 from quire.store.database import Database
 from quire.store.tables import metadata
 from tests.jar import compile_jar
+from tests.java import write_java
 from tests.spark import spark_driver, spark_place  # noqa: F401 - fixtures
 
 _DATABASE = "quire"
+
+_TABLES = [table.name for table in metadata.sorted_tables]
+# What TRUNCATE does, in a tenth of the time where tables hold little: it makes each file anew.
+_EMPTY = ";".join(
+    [
+        "BEGIN",
+        "SET LOCAL session_replication_role = replica",  # foreign keys are not looked at
+        f"LOCK {', '.join(_TABLES)}",
+        *(f"DELETE FROM {table}" for table in _TABLES),
+        "SELECT setval(format('%I.%I', schemaname, sequencename), start_value, false)"
+        " FROM pg_sequences WHERE last_value IS NOT NULL",
+        "COMMIT",
+    ]
+)
 
 
 @pytest.fixture
@@ -70,8 +85,7 @@ def postgresql_url(postgresql_server: str, postgresql_database: str) -> str:
             {"name": _DATABASE},
         )
     with _administration(postgresql_database) as connection:
-        names = ", ".join(table.name for table in metadata.sorted_tables)
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+        connection.execute(text(_EMPTY))
     return postgresql_database
 
 
@@ -102,6 +116,18 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 @pytest.fixture
 def blobs(tmp_path: Path) -> BlobStore:
     return BlobStore.open("", tmp_path / "blobs")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def java_home() -> Iterator[Path]:
+    """The Java of every JVM that is started by a test, or by a server of one."""
+    with (
+        tempfile.TemporaryDirectory(prefix="quire-java-") as directory,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        write_java(Path(directory))
+        patch.setenv("JAVA_HOME", directory)
+        yield Path(directory)
 
 
 @pytest.fixture(scope="session")

@@ -41,8 +41,7 @@ class SparkPlace:
         settings = Settings()
         self.root = root
         self.spark: Spark = find_spark()
-        # The Java that comes with the package, as on a machine that has none.
-        self.java_home = write_launcher(find_java(environment={"PATH": ""}), root)
+        self.java_home = write_launcher(find_java(), root)
         self.user: KernelUser | None = choose_user(settings.kernel_user, settings.kernel_uid_base)
 
     def config(self, **options: Any) -> DriverConfig:

@@ -54,6 +54,7 @@ def running_server(**settings: str) -> Iterator[RunningServer]:
         data_dir = Path(directory) / "data"
         environment = {
             "PATH": os.environ["PATH"],
+            "JAVA_HOME": os.environ["JAVA_HOME"],
             "HOME": os.environ.get("HOME", "/"),
             "QUIRE_DATA_DIR": str(data_dir),
             "QUIRE_ADMIN_TOKEN": ADMIN_TOKEN,
