@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from quire.clock import Clock
 from quire.engine.reports import AttemptGone, Reports
-from quire.engine.states import Cause, Outcome, State
+from quire.engine.states import EXECUTING, Cause, Outcome, State
 from quire.engine.transitions import Transitions
 from quire.errors import QuireError, Unavailable
 from quire.ids import AttemptId, RunId
@@ -33,7 +33,6 @@ __all__ = ["Recovery"]
 _LOG = structlog.get_logger(__name__)
 _SWEEP_SECONDS = 1.0
 _BACKSTOP_SECONDS = 10.0
-_EXECUTING = frozenset({State.PENDING, State.RUNNING, State.TERMINATING})
 
 
 class Recovery:
@@ -103,7 +102,7 @@ class Recovery:
         self._reports.conclude(found.attempt_id)
         with self._database.write() as connection:
             view = run_rows.lock_view(connection, found.attempt_id)
-            if view is None or view.attempt.state not in _EXECUTING:
+            if view is None or view.attempt.state not in EXECUTING:
                 return
             attempt = view.attempt
             if attempt.state is State.PENDING and not begun and attempt.applied_sequence == 0:
@@ -199,7 +198,7 @@ class Recovery:
             locked = run_rows.lock_view(connection, view.attempt.id)
             if (
                 locked is not None
-                and locked.attempt.state in _EXECUTING
+                and locked.attempt.state in EXECUTING
                 and not run_rows.was_duration_warned(connection, locked.attempt.id)
             ):
                 self._transitions.warn_of_duration(connection, locked)
@@ -214,7 +213,7 @@ class Recovery:
         self._reports.conclude(attempt_id)
         with self._database.write() as connection:
             view = run_rows.lock_view(connection, attempt_id)
-            if view is not None and view.attempt.state in _EXECUTING:
+            if view is not None and view.attempt.state in EXECUTING:
                 self._transitions.move(
                     connection,
                     view,

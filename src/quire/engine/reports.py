@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from quire.clock import Clock
 from quire.engine.conclusions import Conclusions
-from quire.engine.states import Cause, Outcome, State
+from quire.engine.states import EXECUTING, Cause, Outcome, State
 from quire.engine.transitions import Step, Transitions
 from quire.errors import InvalidState, InvalidValue, QuireError
 from quire.ids import AttemptId, RunId
@@ -25,8 +25,6 @@ from quire.store.journal import insert_chunk, run_prefix
 from quire.store.runs import RunView
 
 __all__ = ["AttemptGone", "Reports"]
-
-_EXECUTING = frozenset({State.PENDING, State.RUNNING, State.TERMINATING})
 
 
 class AttemptGone(QuireError):
@@ -103,7 +101,7 @@ class Reports:
         """
         with self._database.read() as connection:
             view = run_rows.get_view_of_any(connection, attempt_id)
-        if view is not None and view.attempt.state in _EXECUTING:
+        if view is not None and view.attempt.state in EXECUTING:
             self._conclusions.draw(view)
 
     def _store(self, run_id: RunId, attempt_id: AttemptId, batch: _Batch) -> str:
@@ -153,7 +151,7 @@ class Reports:
     def _give_up(self, attempt_id: AttemptId, why: str) -> None:
         with self._database.write() as connection:
             view = run_rows.lock_view(connection, attempt_id)
-            if view is not None and view.attempt.state in _EXECUTING:
+            if view is not None and view.attempt.state in EXECUTING:
                 self._transitions.move(
                     connection,
                     view,
@@ -197,7 +195,7 @@ class _Batch:
 def _executing(view: RunView | None, attempt_id: AttemptId) -> RunView:
     if view is None:
         raise AttemptGone(f"Attempt {attempt_id} does not exist.")
-    if view.attempt.state not in _EXECUTING:
+    if view.attempt.state not in EXECUTING:
         raise AttemptGone(f"Attempt {attempt_id} is {view.attempt.state}.")
     return view
 

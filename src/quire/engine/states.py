@@ -17,7 +17,7 @@ from enum import StrEnum
 
 from quire.errors import InvalidState
 
-__all__ = ["ACTIVE", "TERMINAL", "Cause", "Outcome", "State", "check_move", "may_move"]
+__all__ = ["ACTIVE", "EXECUTING", "TERMINAL", "Cause", "Outcome", "State", "check_move", "may_move"]
 
 
 class State(StrEnum):
@@ -74,6 +74,9 @@ class Cause(StrEnum):
 
 
 ACTIVE = frozenset({State.BLOCKED, State.QUEUED, State.PENDING, State.RUNNING, State.TERMINATING})
+EXECUTING = frozenset({State.PENDING, State.RUNNING, State.TERMINATING})
+"""States in which an attempt has a runner."""
+
 TERMINAL = frozenset({State.TERMINATED, State.SKIPPED})
 
 _MOVES: dict[State, frozenset[State]] = {

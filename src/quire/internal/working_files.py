@@ -19,7 +19,7 @@ from quire.dialects.reading import read_body
 from quire.engine.artifacts import Artifacts
 from quire.engine.models import WorkingFiles
 from quire.engine.reports import AttemptGone
-from quire.engine.states import State
+from quire.engine.states import EXECUTING
 from quire.errors import InvalidState
 from quire.identity.principals import Principal, Principals
 from quire.identity.run_tokens import RunTokens, RunTokenUse
@@ -33,8 +33,6 @@ from quire.store.runs import RunView
 from quire.workspace.attachments import Attachments, check_attachment_path
 
 __all__ = ["WorkingFolders", "working_file_routes"]
-
-_EXECUTING = frozenset({State.PENDING, State.RUNNING, State.TERMINATING})
 
 
 class WorkingFolders:
@@ -76,7 +74,7 @@ class WorkingFolders:
     def _look(self, attempt_id: AttemptId) -> tuple[Principal, NodeId, RunView]:
         with self._database.read() as connection:
             view = run_rows.get_view_of_any(connection, attempt_id)
-        if view is None or view.attempt.state not in _EXECUTING:
+        if view is None or view.attempt.state not in EXECUTING:
             raise AttemptGone(f"Attempt {attempt_id} is over.")
         node_id = view.run.notebook_id
         if node_id is None:

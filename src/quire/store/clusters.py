@@ -20,6 +20,7 @@ from quire.compute.models import (
     DriverRecord,
     DriverState,
 )
+from quire.engine.states import EXECUTING
 from quire.ids import AttemptId, ClusterId, PrincipalId, RunId
 from quire.store.tables import (
     attempts,
@@ -60,7 +61,6 @@ __all__ = [
 ]
 
 _ACTIVE = clusters.c.state.not_in((ClusterState.TERMINATED, ClusterState.ERROR))
-_NOT_EXECUTING = ("terminated", "skipped", "queued", "blocked")
 _IN_USE = cluster_uses.c.released_at.is_(None)
 _CLUSTERS = select(clusters, principals.c.name.label("owner_name")).select_from(
     clusters.outerjoin(principals, principals.c.id == clusters.c.owner_id)
@@ -393,7 +393,7 @@ def list_orphaned_uses(connection: Connection) -> list[AttemptId]:
     query = (
         select(cluster_uses.c.attempt_id)
         .join(attempts, attempts.c.id == cluster_uses.c.attempt_id)
-        .where(_IN_USE, attempts.c.state.in_(_NOT_EXECUTING))
+        .where(_IN_USE, attempts.c.state.not_in(EXECUTING))
     )
     return [AttemptId(number) for number in connection.execute(query).scalars()]
 
@@ -427,7 +427,7 @@ def list_orphaned(connection: Connection) -> list[ClusterId]:
             _ACTIVE,
             clusters.c.state != ClusterState.TERMINATING,
             clusters.c.attempt_id.is_not(None),
-            attempts.c.id.is_(None) | attempts.c.state.in_(_NOT_EXECUTING),
+            attempts.c.id.is_(None) | attempts.c.state.not_in(EXECUTING),
         )
     )
     return [ClusterId(cluster_id) for cluster_id in connection.execute(query).scalars()]

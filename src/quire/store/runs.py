@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from quire.engine.codec import definition_from_json, definition_to_json
 from quire.engine.models import Attempt, Run, RunKind, Trigger
-from quire.engine.states import Cause, Outcome, State
+from quire.engine.states import EXECUTING, TERMINAL, Cause, Outcome, State
 from quire.ids import AttemptId, JobId, NodeId, PrincipalId, RunId
 from quire.store.tables import Moment, attempts, events, journal_chunks, principals, runs
 
@@ -60,10 +60,8 @@ __all__ = [
     "update_run",
 ]
 
-_EXECUTING = (State.PENDING, State.RUNNING, State.TERMINATING)
-_ENDED = (State.TERMINATED, State.SKIPPED)
-_ACTIVE_ATTEMPT = attempts.c.state.not_in(_ENDED)
-_ACTIVE_RUN = runs.c.state.not_in(_ENDED)
+_ACTIVE_ATTEMPT = attempts.c.state.not_in(TERMINAL)
+_ACTIVE_RUN = runs.c.state.not_in(TERMINAL)
 
 
 @dataclass(frozen=True)
@@ -256,12 +254,12 @@ _SLOTS_USED = (
     .select_from(attempts)
     .where(
         _ACTIVE_ATTEMPT,
-        attempts.c.state.in_(_EXECUTING),
+        attempts.c.state.in_(EXECUTING),
         attempts.c.runner_host == bindparam("host"),
         ~exists().where(
             _CHILD_RUNS.c.parent_run_id == attempts.c.run_id,
             _CHILD_ATTEMPTS.c.id == _CHILD_RUNS.c.attempt_id,
-            _CHILD_ATTEMPTS.c.state.in_(_EXECUTING),
+            _CHILD_ATTEMPTS.c.state.in_(EXECUTING),
         ),
     )
 )
@@ -274,10 +272,10 @@ _DUE_IN_SESSION = or_(
 # Whether others of the same session come first: one that executes, those that waited longer.
 _SESSION_IS_TAKEN = exists().where(
     _SESSION_RUNS.c.session_id == runs.c.session_id,
-    _SESSION_RUNS.c.state.not_in(_ENDED),
+    _SESSION_RUNS.c.state.not_in(TERMINAL),
     _SESSION_ATTEMPTS.c.id == _SESSION_RUNS.c.attempt_id,
     or_(
-        _SESSION_ATTEMPTS.c.state.in_(_EXECUTING),
+        _SESSION_ATTEMPTS.c.state.in_(EXECUTING),
         and_(
             _SESSION_ATTEMPTS.c.state == State.QUEUED,
             _SESSION_ATTEMPTS.c.id < attempts.c.id,
@@ -425,7 +423,7 @@ def list_views(
     if kind is not None:
         query = query.where(runs.c.kind == kind)
     if active is not None:
-        query = query.where(_ACTIVE_ATTEMPT if active else attempts.c.state.in_(_ENDED))
+        query = query.where(_ACTIVE_ATTEMPT if active else attempts.c.state.in_(TERMINAL))
     if interactive is not None:
         query = query.where(runs.c.interactive.is_(interactive))
     if creator_id is not None:
@@ -505,7 +503,7 @@ def list_candidates(connection: Connection, now: datetime, limit: int) -> list[C
 
 def list_executing(connection: Connection, host: str) -> list[RunnerRow]:
     """Attempts that have a runner on a host."""
-    query = _RUNNERS.where(attempts.c.state.in_(_EXECUTING), attempts.c.runner_host == host)
+    query = _RUNNERS.where(attempts.c.state.in_(EXECUTING), attempts.c.runner_host == host)
     return [_runner(row) for row in connection.execute(query)]
 
 
@@ -520,7 +518,7 @@ def list_active_of_session(connection: Connection, node_id: NodeId) -> list[RunV
         _views()
         .where(
             runs.c.session_id == node_id,
-            runs.c.state.not_in(_ENDED),
+            runs.c.state.not_in(TERMINAL),
             attempts.c.id == runs.c.attempt_id,
         )
         .order_by(attempts.c.id)
@@ -530,7 +528,7 @@ def list_active_of_session(connection: Connection, node_id: NodeId) -> list[RunV
 
 def has_executing_in_session(connection: Connection, node_id: NodeId) -> bool:
     """Whether a run has left the queue of a notebook's session and not ended."""
-    query = select(exists().where(runs.c.session_id == node_id, runs.c.state.in_(_EXECUTING)))
+    query = select(exists().where(runs.c.session_id == node_id, runs.c.state.in_(EXECUTING)))
     return bool(connection.execute(query).scalar_one())
 
 
@@ -542,7 +540,7 @@ def has_executing_child(connection: Connection, run_id: RunId) -> bool:
                 exists().where(
                     runs.c.parent_run_id == run_id,
                     attempts.c.id == runs.c.attempt_id,
-                    attempts.c.state.in_(_EXECUTING),
+                    attempts.c.state.in_(EXECUTING),
                 )
             )
         ).scalar_one()
@@ -555,7 +553,7 @@ def count_executing_of_job(connection: Connection, job_id: JobId) -> int:
         connection.execute(
             select(func.count())
             .select_from(attempts.join(runs, runs.c.id == attempts.c.run_id))
-            .where(_ACTIVE_RUN, runs.c.job_id == job_id, attempts.c.state.in_(_EXECUTING))
+            .where(_ACTIVE_RUN, runs.c.job_id == job_id, attempts.c.state.in_(EXECUTING))
         ).scalar_one()
     )
 
@@ -564,7 +562,7 @@ def list_lease_expired(connection: Connection, now: datetime) -> list[AttemptId]
     rows = connection.execute(
         select(attempts.c.id).where(
             _ACTIVE_ATTEMPT,
-            attempts.c.state.in_(_EXECUTING),
+            attempts.c.state.in_(EXECUTING),
             attempts.c.lease_expires_at < now,
         )
     )
@@ -573,11 +571,7 @@ def list_lease_expired(connection: Connection, now: datetime) -> list[AttemptId]
 
 def list_running(connection: Connection) -> list[RunView]:
     """Attempts whose cells are being executed."""
-    rows = connection.execute(
-        _views().where(
-            _ACTIVE_ATTEMPT, attempts.c.state.in_((State.PENDING, State.RUNNING, State.TERMINATING))
-        )
-    )
+    rows = connection.execute(_views().where(_ACTIVE_ATTEMPT, attempts.c.state.in_(EXECUTING)))
     return [_view(row) for row in rows]
 
 
@@ -591,7 +585,7 @@ def get_runner(connection: Connection, attempt_id: AttemptId) -> RunnerRow | Non
 def find_by_runner(connection: Connection, host: str, pid: int, started: str) -> RunnerRow | None:
     """The active attempt a runner process carries out."""
     query = _RUNNERS.where(
-        attempts.c.state.in_(_EXECUTING),
+        attempts.c.state.in_(EXECUTING),
         attempts.c.runner_host == host,
         attempts.c.runner_pid == pid,
         attempts.c.runner_started == started,
