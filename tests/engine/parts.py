@@ -145,7 +145,9 @@ class Parts:
     def view(self, attempt_id: AttemptId, actor: Principal | None = None) -> RunView:
         return self.runs.get(actor or self.admin, attempt_id)
 
-    def claim(self, attempt_id: AttemptId, pid: int = 1000) -> None:
+    def claim(
+        self, attempt_id: AttemptId, pid: int = 1000, snapshot_key: str | None = None
+    ) -> None:
         """Give an attempt to a runner, as the dispatcher does."""
         with self.database.write() as connection:
             view = run_rows.lock_view(connection, attempt_id)
@@ -159,6 +161,7 @@ class Parts:
                     "runner_host": "here",
                     "runner_pid": pid,
                     "runner_started": "1",
+                    "snapshot_key": snapshot_key,
                 },
             )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from quire.errors import NotFound
 from quire.runner.journal import fold, log_text
 from quire.runner.protocol import EventType
 from quire.store.blobs import BlobStore
@@ -37,16 +38,11 @@ class Results:
 
     def notebook(self, view: RunView) -> dict[str, Any]:
         """The executed notebook as far as it has come; valid nbformat 4."""
-        if view.attempt.snapshot_key is None:
-            return empty_notebook()
-        snapshot = json.loads(self._blobs.get(view.attempt.snapshot_key))
-        return fold(snapshot, self.events(view))
+        return fold(self._snapshot(view), self.events(view))
 
     def progress(self, view: RunView, latest: Sequence[Mapping[str, Any]] = ()) -> Progress:
         """How far an attempt has come; ``latest``: events that the journal does not have yet."""
-        snapshot = empty_notebook()
-        if view.attempt.snapshot_key is not None:
-            snapshot = json.loads(self._blobs.get(view.attempt.snapshot_key))
+        snapshot = self._snapshot(view)
         events = self.events(view)
         known = events[-1]["sequence"] if events else 0
         events += [dict(event) for event in latest if event["sequence"] > known]
@@ -60,6 +56,19 @@ class Results:
             elif event["type"] in (EventType.CELL_FINISHED, EventType.FINISHED):
                 running = None
         return Progress(notebook, tuple(begun), running)
+
+    def _snapshot(self, view: RunView) -> dict[str, Any]:
+        """The notebook as it was pinned; an empty one until it is."""
+        if view.attempt.snapshot_key is None:
+            return empty_notebook()
+        try:
+            snapshot: dict[str, Any] = json.loads(self._blobs.get(view.attempt.snapshot_key))
+        except NotFound:
+            # The key is given with the claim, before there is anything under it.
+            if view.attempt.started_at is not None:
+                raise
+            return empty_notebook()
+        return snapshot
 
     def log(self, view: RunView) -> str:
         """What the cells wrote to stdout and stderr, in order."""
