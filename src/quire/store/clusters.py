@@ -22,6 +22,7 @@ from quire.compute.models import (
 )
 from quire.engine.states import EXECUTING
 from quire.ids import AttemptId, ClusterId, PrincipalId, RunId
+from quire.store.keys import none_of
 from quire.store.tables import (
     attempts,
     cluster_grants,
@@ -60,7 +61,7 @@ __all__ = [
     "update_use",
 ]
 
-_ACTIVE = clusters.c.state.not_in((ClusterState.TERMINATED, ClusterState.ERROR))
+_ACTIVE = none_of(clusters.c.state, (ClusterState.TERMINATED, ClusterState.ERROR))
 _IN_USE = cluster_uses.c.released_at.is_(None)
 _CLUSTERS = select(clusters, principals.c.name.label("owner_name")).select_from(
     clusters.outerjoin(principals, principals.c.id == clusters.c.owner_id)

@@ -24,8 +24,9 @@ from sqlalchemy import (
 
 from quire.engine.codec import definition_from_json, definition_to_json
 from quire.engine.models import Attempt, Run, RunKind, Trigger
-from quire.engine.states import EXECUTING, TERMINAL, Cause, Outcome, State
+from quire.engine.states import EXECUTING, Cause, Outcome, State
 from quire.ids import AttemptId, JobId, NodeId, PrincipalId, RunId
+from quire.store.keys import none_of
 from quire.store.tables import Moment, attempts, events, journal_chunks, principals, runs
 
 __all__ = [
@@ -60,8 +61,9 @@ __all__ = [
     "update_run",
 ]
 
-_ACTIVE_ATTEMPT = attempts.c.state.not_in(TERMINAL)
-_ACTIVE_RUN = runs.c.state.not_in(TERMINAL)
+_ENDED = (State.TERMINATED, State.SKIPPED)
+_ACTIVE_ATTEMPT = none_of(attempts.c.state, _ENDED)
+_ACTIVE_RUN = none_of(runs.c.state, _ENDED)
 
 
 @dataclass(frozen=True)
@@ -272,7 +274,7 @@ _DUE_IN_SESSION = or_(
 # Whether others of the same session come first: one that executes, those that waited longer.
 _SESSION_IS_TAKEN = exists().where(
     _SESSION_RUNS.c.session_id == runs.c.session_id,
-    _SESSION_RUNS.c.state.not_in(TERMINAL),
+    _SESSION_RUNS.c.state.not_in(_ENDED),
     _SESSION_ATTEMPTS.c.id == _SESSION_RUNS.c.attempt_id,
     or_(
         _SESSION_ATTEMPTS.c.state.in_(EXECUTING),
@@ -423,7 +425,7 @@ def list_views(
     if kind is not None:
         query = query.where(runs.c.kind == kind)
     if active is not None:
-        query = query.where(_ACTIVE_ATTEMPT if active else attempts.c.state.in_(TERMINAL))
+        query = query.where(_ACTIVE_ATTEMPT if active else attempts.c.state.in_(_ENDED))
     if interactive is not None:
         query = query.where(runs.c.interactive.is_(interactive))
     if creator_id is not None:
@@ -518,7 +520,7 @@ def list_active_of_session(connection: Connection, node_id: NodeId) -> list[RunV
         _views()
         .where(
             runs.c.session_id == node_id,
-            runs.c.state.not_in(TERMINAL),
+            _ACTIVE_RUN,
             attempts.c.id == runs.c.attempt_id,
         )
         .order_by(attempts.c.id)

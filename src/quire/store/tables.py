@@ -227,6 +227,7 @@ jobs = Table(
     ),
 )
 
+# Conditions of queries have to say it in these words: see quire.store.keys.none_of.
 _ACTIVE = "state NOT IN ('terminated', 'skipped')"
 
 runs = Table(
