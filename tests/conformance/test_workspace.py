@@ -12,6 +12,7 @@ import pytest
 from quire.clock import ManualClock
 from quire.errors import (
     AlreadyExists,
+    InvalidState,
     InvalidValue,
     NotEmpty,
     NotFound,
@@ -689,6 +690,20 @@ def test_a_failed_edit_changes_nothing(
     assert workspace.get(people.ann, "/Users/ann/n").revision == 1
     assert len(workspace.read_notebook(people.ann, "/Users/ann/n")[1]["cells"]) == 1
     assert len(blobs.list("notebooks/")) == 1
+
+
+def test_lost_content_is_said_to_be_lost(
+    workspace: Workspace, people: _People, blobs: BlobStore
+) -> None:
+    made = workspace.import_notebook(people.ann, "/Users/ann/n", _notebook())
+    blobs.delete(blobs.list("notebooks/"))
+    for act in (
+        lambda: workspace.read_notebook(people.ann, made.path),
+        lambda: workspace.read_revision(people.ann, made.id, 1),
+        lambda: workspace.edit_notebook(people.ann, made.id, _append(1)),
+    ):
+        with pytest.raises(InvalidState, match="no longer in the blob store"):
+            act()
 
 
 def test_edits_need_an_editor(workspace: Workspace, people: _People) -> None:

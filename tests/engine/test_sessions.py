@@ -389,6 +389,15 @@ def test_a_deleted_notebooks_session_ends(world: World) -> None:
     assert world.pool.ended == [world.key]
 
 
+def test_a_run_ends_when_the_content_of_its_notebook_is_lost_meanwhile(world: World) -> None:
+    attempt = world.run()
+    world.dispatch()
+    world.begin(attempt, *_shows(0, "hello"))
+    world.blobs.delete([key for key in world.blobs.list("") if key.startswith("notebooks/")])
+    world.finish(attempt)
+    assert world.view(attempt).attempt.outcome is Outcome.SUCCESS
+
+
 def test_stop_ends_the_kernel_and_all_runs(world: World) -> None:
     first, second = world.run(), world.run()
     world.dispatch()

@@ -14,7 +14,7 @@ import structlog
 
 from quire.engine.models import Run
 from quire.engine.results import Progress, Results
-from quire.errors import InvalidValue, NotFound, PermissionDenied
+from quire.errors import InvalidState, InvalidValue, NotFound, PermissionDenied
 from quire.identity.principals import Principals
 from quire.store.runs import RunView
 from quire.workspace.tree import Workspace
@@ -51,7 +51,7 @@ class WriteBack:
                 lambda notebook: put_outputs(notebook, progress),
                 only_outputs=True,
             )
-        except (NotFound, PermissionDenied, InvalidValue) as error:
+        except (NotFound, PermissionDenied, InvalidState, InvalidValue) as error:
             _LOG.warning("write_back.refused", attempt=view.attempt.id, why=error.message)
 
 

@@ -49,10 +49,10 @@ __all__ = ["Grant", "Node", "NodeKind", "Revision", "Workspace"]
 
 _log = logging.getLogger(__name__)
 _SHARED = "/Shared"
-_READS = 3
+
 _LONGEST_LANGUAGE = 64
 _EDIT_LOCKS = 64
-_EDITS = 20  # tries against other servers' edits; those of this server take turns
+_TRIES = 20  # against others' edits
 _KEPT_REVISIONS = 100
 
 _Answer = TypeVar("_Answer")
@@ -73,6 +73,14 @@ class _Target:
     existing: Node | None  # None: it is to be made
     folder: Node  # the nearest folder above that exists
     missing: Sequence[str]  # folders to make between that one and the target, outermost first
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A node whose content is to be read."""
+
+    node: Node
+    revision: Revision
 
 
 class Workspace:
@@ -137,29 +145,31 @@ class Workspace:
         else was faster; what it raises leaves the notebook as it was. The edit becomes a revision,
         of which the newest hundred are kept. ``only_outputs``: what runs leave in a notebook is no
         new version of it, so the newest revision takes it in. Needs an editor's right. Raises
-        InvalidValue when the node is not a notebook, Unavailable when others never let it through.
+        InvalidValue when the node is not a notebook, InvalidState when its content is lost,
+        Unavailable when others never let it through.
         """
-        with self._edit_locks[node_id % _EDIT_LOCKS]:
-            for _ in range(_EDITS):
-                with self._database.read() as connection:
-                    node = self.require(actor, node_id, Right.EDITOR, connection)
-                    _require_kind(node, NodeKind.NOTEBOOK)
-                    base = node_rows.find_revision(connection, node_id)
-                assert base is not None
-                notebook = self._content(base)
-                if notebook is None:
-                    continue
+
+        def look(connection: Connection) -> _Found:
+            node = self.require(actor, node_id, Right.EDITOR, connection)
+            _require_kind(node, NodeKind.NOTEBOOK)
+            base = node_rows.find_revision(connection, node_id)
+            assert base is not None  # a notebook is made together with its first
+            return _Found(node, base)
+
+        with self._edit_locks[node_id % _EDIT_LOCKS]:  # only other servers' edits are met
+            for _ in range(_TRIES):
+                found, data = self._read(look)
+                notebook = json.loads(data)
                 answer = change(notebook)
-                edited = self._store_edit(actor, node, base, notebook, only_outputs=only_outputs)
+                edited = self._store_edit(actor, found, notebook, only_outputs=only_outputs)
                 if edited is not None:
                     return edited, answer
-        raise Unavailable(f"{node.path} changes too fast to be edited.")
+        raise Unavailable(f"{found.node.path} changes too fast to be edited.")
 
     def _store_edit(
         self,
         actor: Principal,
-        node: Node,
-        base: Revision,
+        base: _Found,
         notebook: Mapping[str, Any],
         *,
         only_outputs: bool,
@@ -169,16 +179,16 @@ class Workspace:
         self._blobs.put(key, _encode(notebook))
         with self._discarding(key), self._database.write() as connection:
             lock_tree(connection)
-            node = self.require(actor, node.id, Right.EDITOR, connection)
+            node = self.require(actor, base.node.id, Right.EDITOR, connection)
             newest = node_rows.find_revision(connection, node.id)
-            if newest != base:
+            if newest != base.revision:
                 self.discard([key])
                 return None
             at = self._clock.now()
             number = node.revision
             if only_outputs:
                 node_rows.replace_content(connection, node.id, number, key)
-                forgotten: Sequence[str] = [base.blob_key]
+                forgotten: Sequence[str] = [base.revision.blob_key]
             else:
                 number = node_rows.insert_revision(
                     connection, node, blob_key=key, creator_id=actor.id, at=at
@@ -302,37 +312,31 @@ class Workspace:
         no revision yet at that moment.
         """
         path = check_path(path)
-        missed: set[str] = set()
-        for _ in range(_READS):
-            with self._database.read() as connection:
-                node = self._visible(connection, actor, path)
-                _require_kind(node, NodeKind.NOTEBOOK)
-                revision = node_rows.find_revision(connection, node.id, at=at)
+
+        def look(connection: Connection) -> _Found:
+            node = self._visible(connection, actor, path)
+            _require_kind(node, NodeKind.NOTEBOOK)
+            revision = node_rows.find_revision(connection, node.id, at=at)
             if revision is None:
                 raise NotFound("path", path, f"{path} did not exist at {at}.")
-            notebook = self._content(revision)
-            if notebook is not None:
-                return replace(node, revision=revision.number), notebook
-            _miss(revision, missed, path)
-        raise Unavailable(f"{path} changes too fast to be read.")
+            return _Found(node, revision)
+
+        return self._read_notebook(look)
 
     def read_revision(
         self, actor: Principal, node_id: NodeId, number: int
     ) -> tuple[Node, dict[str, Any]]:
         """A notebook as one of its revisions has it. Raises as read_notebook does."""
-        missed: set[str] = set()
-        for _ in range(_READS):
-            with self._database.read() as connection:
-                node = self._visible_by_id(connection, actor, node_id)
-                _require_kind(node, NodeKind.NOTEBOOK)
-                revision = node_rows.find_revision(connection, node.id, number=number)
+
+        def look(connection: Connection) -> _Found:
+            node = self._visible_by_id(connection, actor, node_id)
+            _require_kind(node, NodeKind.NOTEBOOK)
+            revision = node_rows.find_revision(connection, node.id, number=number)
             if revision is None:
                 raise NotFound("revision", number, f"{node.path} has no revision {number}.")
-            notebook = self._content(revision)
-            if notebook is not None:
-                return replace(node, revision=revision.number), notebook
-            _miss(revision, missed, node.path)
-        raise Unavailable(f"{node.path} changes too fast to be read.")
+            return _Found(node, revision)
+
+        return self._read_notebook(look)
 
     def list_revisions(self, actor: Principal, path: str) -> Sequence[Revision]:
         """All revisions of a notebook, newest first."""
@@ -345,18 +349,15 @@ class Workspace:
     def read_file(self, actor: Principal, path: str) -> bytes:
         """The content of a file. Raises InvalidValue when the path is of something else."""
         path = check_path(path)
-        missed: set[str] = set()
-        for _ in range(_READS):
-            with self._database.read() as connection:
-                node = self._visible(connection, actor, path)
-                _require_kind(node, NodeKind.FILE)
-                revision = node_rows.find_revision(connection, node.id)
-            assert revision is not None
-            try:
-                return self._blobs.get(revision.blob_key)
-            except NotFound:
-                _miss(revision, missed, path)
-        raise Unavailable(f"{path} changes too fast to be read.")
+
+        def look(connection: Connection) -> _Found:
+            node = self._visible(connection, actor, path)
+            _require_kind(node, NodeKind.FILE)
+            revision = node_rows.find_revision(connection, node.id)
+            assert revision is not None  # a file is made together with its first
+            return _Found(node, revision)
+
+        return self._read(look)[1]
 
     # Rights
 
@@ -529,13 +530,31 @@ class Workspace:
             )
         return folder
 
-    def _content(self, revision: Revision) -> dict[str, Any] | None:
-        """A notebook; None when it was replaced or deleted between the two looks."""
-        try:
-            notebook: dict[str, Any] = json.loads(self._blobs.get(revision.blob_key))
-        except NotFound:
-            return None
-        return notebook
+    def _read_notebook(self, look: Callable[[Connection], _Found]) -> tuple[Node, dict[str, Any]]:
+        found, data = self._read(look)
+        notebook: dict[str, Any] = json.loads(data)
+        return replace(found.node, revision=found.revision.number), notebook
+
+    def _read(self, look: Callable[[Connection], _Found]) -> tuple[_Found, bytes]:
+        """What ``look`` finds, and its content.
+
+        The content may be replaced or deleted between the two looks, so a miss is looked into
+        again. Raises InvalidState when the same content is missed twice: it is lost.
+        """
+        missed: set[str] = set()
+        for _ in range(_TRIES):
+            with self._database.read() as connection:
+                found = look(connection)
+            key = found.revision.blob_key
+            try:
+                return found, self._blobs.get(key)
+            except NotFound:
+                if key in missed:
+                    raise InvalidState(
+                        f"The content of {found.node.path} is no longer in the blob store."
+                    ) from None
+                missed.add(key)
+        raise Unavailable(f"{found.node.path} changes too fast to be read.")
 
     @contextmanager
     def _discarding(self, key: str) -> Iterator[None]:
@@ -640,16 +659,6 @@ def _own_right(principal: Principal, node: Node, granted: Right | None) -> Right
     owned = Right.OWNER if node.owner_id in principal.acting_ids else None
     common = Right.EDITOR if node.path == _SHARED else None
     return best([owned, granted, common, node.public_right])
-
-
-def _miss(revision: Revision, missed: set[str], path: str) -> None:
-    """A content was not where its row says; an edit between the two looks explains that once.
-
-    Raises InvalidState when the same one is missed again.
-    """
-    if revision.blob_key in missed:
-        raise InvalidState(f"The content of {path} is no longer in the blob store.")
-    missed.add(revision.blob_key)
 
 
 def _require_kind(node: Node, kind: NodeKind) -> None:
