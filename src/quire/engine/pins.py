@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import io
 import tokenize
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -90,15 +91,8 @@ class Pinner:
         return Pin(_shown(task.label, "shell"), "plain", program=program)
 
     def _notebook(self, actor: Principal, task: NotebookTask) -> Pin:
-        try:
+        with _naming("Notebook", task.path, Cause.NOTEBOOK_MISSING, Cause.NOTEBOOK_INVALID):
             node, notebook = self._workspace.read_notebook(actor, task.path, at=task.revision_at)
-        except NotFound:
-            raise NotPinned(Cause.NOTEBOOK_MISSING, f"Notebook not found: {task.path}") from None
-        except Unavailable:
-            raise
-        except QuireError as error:
-            message = f"Cannot read {task.path}: {error.message}"
-            raise NotPinned(Cause.NOTEBOOK_INVALID, message) from error
         ids = {cell.get("id") for cell in notebook["cells"]}
         for cell_id in task.cells or ():
             if cell_id not in ids:
@@ -145,15 +139,24 @@ class Pinner:
         return Pin(_shown(_python_text(data), "python"), "plain", program=program)
 
     def _read(self, actor: Principal, location: str) -> bytes:
-        try:
+        with _naming("File", location, Cause.FILE_MISSING, Cause.FILE_MISSING):
             return self._locations.read(actor, location, _LARGEST_SCRIPT_BYTES)
-        except NotFound:
-            raise NotPinned(Cause.FILE_MISSING, f"File not found: {location}") from None
-        except Unavailable:
-            raise
-        except QuireError as error:
-            message = f"Cannot read {location}: {error.message}"
-            raise NotPinned(Cause.FILE_MISSING, message) from error
+
+
+@contextmanager
+def _naming(what: str, location: str, missing: Cause, unreadable: Cause) -> Iterator[None]:
+    """Ends the attempt with one of the causes when what is read here cannot be.
+
+    Unavailable passes: what is away now can be read later.
+    """
+    try:
+        yield
+    except NotFound:
+        raise NotPinned(missing, f"{what} not found: {location}") from None
+    except Unavailable:
+        raise
+    except QuireError as error:
+        raise NotPinned(unreadable, f"Cannot read {location}: {error.message}") from error
 
 
 def _shown(source: str, language: str) -> dict[str, Any]:

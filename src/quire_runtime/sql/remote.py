@@ -71,19 +71,10 @@ class PostgresDatabase:
         return results
 
     def _run_statement(self, statement: Statement, variables: Mapping[str, Any]) -> list[SqlResult]:
-        sql, values = replace(
-            statement.text,
-            statement.line,
-            variables,
-            dialect="postgresql",
-            mark="%({})s".format,
-            escape=lambda piece: piece.replace("%", "%%"),
-        )
-        if not values:
-            sql = statement.text
+        sql, values = _bound(statement, variables, "postgresql")
         try:
             with self._connection.cursor() as cursor:
-                cursor.execute(sql, values or None)
+                cursor.execute(sql, values)
                 return self._results(cursor, statement)
         except self._psycopg.Error as error:
             raise SqlError(
@@ -136,28 +127,23 @@ class SqlServerDatabase:
         """Run batches of T-SQL, which lines with GO end."""
         results: list[SqlResult] = []
         for batch, count in split_batches(text):
-            sql, values = replace(
-                batch.text,
-                batch.line,
-                variables,
-                dialect="tsql",
-                mark="%({})s".format,
-                escape=lambda piece: piece.replace("%", "%%"),
-            )
+            sql, values = _bound(batch, variables, "tsql")
             with keeping(results):
                 for _ in range(count):
-                    results += self._run_batch(sql if values else batch.text, values, batch)
+                    results += self._run_batch(sql, values, batch)
         return results
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
-    def _run_batch(self, sql: str, values: Mapping[str, Any], batch: Statement) -> list[SqlResult]:
+    def _run_batch(
+        self, sql: str, values: dict[str, Any] | None, batch: Statement
+    ) -> list[SqlResult]:
         found: list[SqlResult] = []
         try:
             with self._connection.cursor() as cursor:
-                cursor.execute(sql, dict(values) if values else None)
+                cursor.execute(sql, values)
                 while True:
                     if cursor.description is not None:
                         names = [column[0] for column in cursor.description]
@@ -193,6 +179,21 @@ class SqlServerDatabase:
     ) -> None:
         if severity == 0:
             self._messages.append(text.decode("utf-8", "replace"))
+
+
+def _bound(
+    statement: Statement, variables: Mapping[str, Any], dialect: str
+) -> tuple[str, dict[str, Any] | None]:
+    """A statement as drivers take it: with marks for its values; as it is when it has none."""
+    sql, values = replace(
+        statement.text,
+        statement.line,
+        variables,
+        dialect=dialect,
+        mark="%({})s".format,
+        escape=lambda piece: piece.replace("%", "%%"),
+    )
+    return (sql, dict(values)) if values else (statement.text, None)
 
 
 def _encryption(url: ConnectionUrl) -> dict[str, str]:
