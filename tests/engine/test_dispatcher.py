@@ -369,6 +369,27 @@ def test_controls_take_the_values_of_a_run(world: World) -> None:
     assert "parameters.city" in world.view(bad).attempt.message
 
 
+def test_a_defect_ends_the_run_it_meets_and_no_other(world: World) -> None:
+    def fail(run: Run, attempt: Attempt, parameters: Parameters) -> Parameters:
+        if parameters.get("bad"):
+            raise KeyError("a defect")
+        return parameters
+
+    world.resolvers["vendor"] = fail
+    vendor = {"vendor": {}}
+    bad, good = (
+        world.submit(definition=definition(vendor=vendor), parameters=parameters)
+        for parameters in ({"bad": "1"}, {})
+    )
+    with pytest.raises(KeyError):
+        world.dispatcher.dispatch_one()
+    ended = world.view(bad).attempt
+    assert (ended.outcome, ended.cause) == (Outcome.INTERNAL_ERROR, Cause.SERVER_FAILED)
+    assert ended.message == "The server failed to begin this run: KeyError: 'a defect'"
+    assert world.dispatch() == [good]
+    assert len(world.pool.released) == 1
+
+
 def test_the_notebooks_environment_comes_along(world: World) -> None:
     notebook = new_notebook("python", "plain", [code_cell("1")])
     bad = {"no name": "x", "NUMBER": 1, "NUL": "\0"}

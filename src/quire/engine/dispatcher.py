@@ -129,6 +129,14 @@ class Dispatcher:
             assert view is not None
             self._requeue(view)
             return True
+        except Unavailable:
+            raise
+        except Exception as error:
+            # A defect of ours. What was claimed must not wait until its lease is over.
+            if view is not None:
+                why = f"The server failed to begin this run: {type(error).__name__}: {error}"
+                self._end(view, Cause.SERVER_FAILED, why)
+            raise
         else:
             seats.pop()
             parts.metrics.dispatched(view.attempt)

@@ -63,6 +63,7 @@ class Cause(StrEnum):
     KERNEL_NOT_STARTED = "kernel_not_started"  # no such kernel, or it did not come up
     RUNNER_LOST = "runner_lost"  # the runner process died
     LEASE_EXPIRED = "lease_expired"  # the runner was not heard of in time
+    SERVER_FAILED = "server_failed"  # a defect of the server
     STORAGE_FAILED = "storage_failed"  # results could not be stored
     OVERLAP = "overlap"  # the job had as many active runs as it allows
     CLUSTER_FAILED = "cluster_failed"  # its cluster is missing, could not be started, or ended

@@ -33,11 +33,13 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import matplotlib
 import numpy
 import zmq
+from ipykernel import ipkernel
 from ipykernel.compiler import XCachingCompiler
 from ipykernel.iostream import IOPubThread
 from ipykernel.ipkernel import IPythonKernel
@@ -76,6 +78,16 @@ class _Kernel(IPythonKernel):
     # The pause papers over a lost flush; the runner waits for the idle message, which comes after
     # all output on the same socket, so nothing can be lost.
     _execute_sleep = 0.0
+
+    def __init__(self, **options: Any) -> None:
+        # It lists all modules for a debugger that is not here. To look at a module is to copy
+        # memory shared with the nursery, and there are two thousand of them.
+        module: Any = ipkernel
+        module.sys = SimpleNamespace(modules={}, platform=sys.platform)
+        try:
+            super().__init__(**options)  # type: ignore[no-untyped-call]
+        finally:
+            module.sys = sys
 
     async def do_execute(self, code: str, silent: bool, *arguments: Any, **options: Any) -> Any:
         """Set up what waits to be set up, then execute."""
