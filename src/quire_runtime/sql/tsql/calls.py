@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from quire_runtime.sql.errors import SqlError, SqlUnsupported
+from quire_runtime.sql.errors import SqlError
 from quire_runtime.sql.lexer import words
 from quire_runtime.sql.tsql import types
 from quire_runtime.sql.tsql.functions import (
@@ -15,6 +15,7 @@ from quire_runtime.sql.tsql.functions import (
     RENAMED,
     UNSUPPORTED,
 )
+from quire_runtime.sql.tsql.refusals import not_supported
 
 __all__ = ["change", "own_functions", "table_function", "table_query"]
 
@@ -106,7 +107,7 @@ def change(node: Any, session_call: SessionCall) -> None:
         name = node.this.sql(dialect="duckdb")
         node.replace(exp.Anonymous(this="nextval", expressions=[exp.Literal.string(name)]))
     elif isinstance(node, (exp.OpenJSON, exp.XMLTable)):
-        raise SqlUnsupported("T-SQL that is not supported here: OPENJSON.")
+        raise not_supported("OPENJSON.")
 
 
 def _as_text(node: Any) -> None:
@@ -121,7 +122,7 @@ def _change_named(node: Any, session_call: SessionCall) -> None:
     name = node.name.lower()
     arguments = node.expressions
     if name in UNSUPPORTED:
-        raise SqlUnsupported(f"T-SQL that is not supported here: the function {name.upper()}.")
+        raise not_supported(f"the function {name.upper()}.")
     if name in ("getdate", "sysdatetime", "getutcdate", "sysutcdatetime", "sysdatetimeoffset"):
         node.replace(_now(node, session_call))
         return
@@ -129,7 +130,7 @@ def _change_named(node: Any, session_call: SessionCall) -> None:
         texts = [each.name if _is_text(each) else None for each in arguments]
         value = session_call(name, texts)
         if value is None:
-            raise SqlUnsupported(f"T-SQL that is not supported here: the function {name.upper()}.")
+            raise not_supported(f"the function {name.upper()}.")
         node.replace(types.parsed_literal(value))
     elif name in _DATES:
         node.replace(_date_call(name, arguments))
@@ -144,13 +145,11 @@ def _change_named(node: Any, session_call: SessionCall) -> None:
     elif name == "hashbytes":
         algorithm = _HASHES.get(arguments[0].name.upper())
         if algorithm is None:
-            raise SqlUnsupported(
-                f"T-SQL that is not supported here: HASHBYTES with {arguments[0].name}."
-            )
+            raise not_supported(f"HASHBYTES with {arguments[0].name}.")
         hashed = exp.Anonymous(this=algorithm, expressions=[arguments[1].copy()])
         node.replace(exp.Anonymous(this="unhex", expressions=[hashed]))
     elif name in ("parse", "try_parse"):
-        raise SqlUnsupported(f"T-SQL that is not supported here: {name.upper()}; use CAST.")
+        raise not_supported(f"{name.upper()}; use CAST.")
     elif name in RENAMED:
         node.set("this", RENAMED[name])
     elif name in MACROS:
@@ -197,9 +196,7 @@ def _change_convert(node: Any) -> None:
     if style is not None and (is_text or is_date):
         form = _STYLES.get(style.name)
         if form is None:
-            raise SqlUnsupported(
-                f"T-SQL that is not supported here: style {style.sql()} of CONVERT."
-            )
+            raise not_supported(f"style {style.sql()} of CONVERT.")
         name = "date_text" if is_text else "date_of"
         if is_date and node.args.get("safe"):
             name = "try_date_of"
@@ -264,7 +261,7 @@ def _date_add(part: str, count: Any, moment: Any) -> Any:
     from sqlglot import exp
 
     if part == "nanosecond":
-        raise SqlUnsupported("T-SQL that is not supported here: DATEADD of nanoseconds.")
+        raise not_supported("DATEADD of nanoseconds.")
     unit = {"weekday": "day", "dayofyear": "day", "isoweek": "week"}.get(part, part)
     amount = types.as_integer(count)
     if unit == "quarter":
@@ -324,8 +321,6 @@ def table_function(table: Any) -> None:
     name = table.this.name.lower()
     made = table_query(table.this)
     if made is None:
-        raise SqlUnsupported(
-            f"T-SQL that is not supported here: the table function {name.upper()}."
-        )
+        raise not_supported(f"the table function {name.upper()}.")
     alias = table.alias or name
     table.replace(exp.Subquery(this=made, alias=exp.TableAlias(this=exp.to_identifier(alias))))

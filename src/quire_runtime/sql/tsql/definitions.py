@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from quire_runtime.sql.errors import SqlUnsupported
+from quire_runtime.sql.tsql.refusals import not_supported
 
 __all__ = ["IDENTITY_PREFIX", "define", "redirect_system_view"]
 
@@ -55,9 +55,7 @@ def redirect_system_view(table: Any) -> None:
     query = _SYSTEM_VIEWS.get((schema, table.name.lower()))
     if query is None:
         if schema == "sys":
-            raise SqlUnsupported(
-                f"T-SQL that is not supported here: the system view sys.{table.name}."
-            )
+            raise not_supported(f"the system view sys.{table.name}.")
         return
     parsed: Any = parse_one(query, read="duckdb")
     alias = exp.TableAlias(this=exp.to_identifier(table.alias or table.name))
@@ -85,7 +83,7 @@ def define(tree: Any, finish: Callable[[Any], str]) -> list[str]:
     if kind in ("VIEW", "SCHEMA", "SEQUENCE"):
         return [finish(tree)]
     if kind != "TABLE":
-        raise SqlUnsupported(f"T-SQL that is not supported here: CREATE {kind}.")
+        raise not_supported(f"CREATE {kind}.")
     return _create_table(tree, finish)
 
 

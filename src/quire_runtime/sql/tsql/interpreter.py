@@ -22,6 +22,7 @@ from quire_runtime.sql.tsql.functions import install
 from quire_runtime.sql.tsql.nodes import Node
 from quire_runtime.sql.tsql.parser import parse_batch
 from quire_runtime.sql.tsql.procedures import Procedures
+from quire_runtime.sql.tsql.refusals import not_supported
 from quire_runtime.sql.tsql.session_values import SessionValues, server_reason
 from quire_runtime.sql.tsql.translate import RETURNED, Translated, Translator
 from quire_runtime.sql.tsql.variables import Variables
@@ -390,7 +391,7 @@ class Interpreter:
             parts = [word for word in words[1:-1] if word != "."]
             self._values.allow_identity([part.strip('[]"') for part in parts], words[-1] == "ON")
         elif words[:2] != ["DATEFIRST", "7"] and words[0] not in _HARMLESS_OPTIONS:
-            raise SqlUnsupported(f"T-SQL that is not supported here: SET {words[0]}.")
+            raise not_supported(f"SET {words[0]}.")
 
     def _value(self, text: str, type_name: str | None = None) -> Any:
         """The value of an expression, converted to a type of DuckDB."""

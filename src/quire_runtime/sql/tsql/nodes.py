@@ -6,7 +6,7 @@ Texts are slices of the batch; ``line`` counts in the text of the cell.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 __all__ = [
     "Argument",
@@ -227,7 +227,7 @@ class CreateProcedure(_Placed):
     parameters: Sequence[Parameter] = ()
     body: Sequence[Node] = ()
     replaces: bool = False
-    must_exist: bool = field(default=False)  # ALTER
+    must_exist: bool = False  # ALTER
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from quire_runtime.sql.errors import SqlError, SqlUnsupported
 from quire_runtime.sql.lexer import Statement, Token, tokenize, words
 from quire_runtime.sql.tsql import nodes
 from quire_runtime.sql.tsql.nodes import Node
+from quire_runtime.sql.tsql.refusals import not_supported
 
 __all__ = ["parse_batch"]
 
@@ -36,6 +37,7 @@ _REFUSED = {
     "DENY": "DENY; rights are the server's",
     "BULK": "BULK INSERT",
     "KILL": "KILL",
+    "SAVE": "savepoints (SAVE TRANSACTION)",
     "REVERT": "REVERT",
     "RECONFIGURE": "RECONFIGURE",
     "CHECKPOINT": "CHECKPOINT",
@@ -160,23 +162,25 @@ class _Parser:
                 return call
         return self._plain(first, line)
 
+    def _is_over(self) -> bool:
+        """Whether nothing more of a statement stands here."""
+        token = self._peek()
+        return token is None or token.text == ";" or token.is_word(*_STARTERS)
+
     def _refuse_known(self, token: Token, line: int) -> None:
         if token.kind != "word":
             return
         reason = _REFUSED.get(token.key)
         if reason is not None:
-            raise SqlUnsupported(f"T-SQL that is not supported here: {reason}.", line=line)
+            raise not_supported(f"{reason}.", line=line)
         if token.key in ("CREATE", "ALTER", "DROP"):
             ahead = 3 if self._is("OR", ahead=1) else 1
             named = self._peek(ahead)
             if named is not None and named.is_word(*_REFUSED_OBJECTS):
-                raise SqlUnsupported(
-                    f"T-SQL that is not supported here: {token.key} {named.key} "
-                    f"({_REFUSED_OBJECTS[named.key]}).",
-                    line=line,
-                )
+                reason = _REFUSED_OBJECTS[named.key]
+                raise not_supported(f"{token.key} {named.key} ({reason}).", line=line)
         if token.key == "UPDATE" and self._is("STATISTICS", ahead=1):
-            raise SqlUnsupported("T-SQL that is not supported here: UPDATE STATISTICS.", line=line)
+            raise not_supported("UPDATE STATISTICS.", line=line)
 
     def _plain(self, first: int, line: int) -> Node:
         self._skip_statement()
@@ -403,12 +407,7 @@ class _Parser:
     def _read_begin(self, first: int, line: int) -> Node | None:
         self._take()
         if self._accept("TRAN", "TRANSACTION"):
-            token = self._peek()
-            if token is not None and (
-                token.kind in ("variable", "quoted")
-                or (token.kind == "word" and token.key not in _STARTERS)
-            ):
-                self._take()
+            self._skip_transaction_name()
             return nodes.Begin(line, self._slice(first, self._at))
         if self._is("DISTRIBUTED"):
             raise SqlUnsupported("Distributed transactions are not supported here.", line=line)
@@ -454,12 +453,7 @@ class _Parser:
 
     def _read_return(self, first: int, line: int) -> Node:
         self._take()
-        token = self._peek()
-        value = ""
-        if token is not None and not (
-            token.text == ";" or (token.kind == "word" and token.key in _STARTERS)
-        ):
-            value = self._expression()
+        value = "" if self._is_over() else self._expression()
         return nodes.Return(line, self._slice(first, self._at), value)
 
     def _read_print(self, first: int, line: int) -> Node:
@@ -514,19 +508,16 @@ class _Parser:
 
     def _end_transaction(self) -> None:
         self._take()
-        if self._accept("WORK") or not self._accept("TRAN", "TRANSACTION"):
-            return
+        if not self._accept("WORK") and self._accept("TRAN", "TRANSACTION"):
+            self._skip_transaction_name()
+
+    def _skip_transaction_name(self) -> None:
         token = self._peek()
         if token is not None and (
             token.kind in ("variable", "quoted")
             or (token.kind == "word" and token.key not in _STARTERS)
         ):
             self._take()
-
-    def _read_save(self, first: int, line: int) -> Node | None:
-        raise SqlUnsupported(
-            "T-SQL that is not supported here: savepoints (SAVE TRANSACTION).", line=line
-        )
 
     # -- variables --------------------------------------------------------------------------
 
@@ -540,15 +531,11 @@ class _Parser:
     def _declaration(self) -> nodes.Declaration:
         token = self._peek()
         if token is not None and token.kind != "variable" and self._is("CURSOR", ahead=1):
-            raise SqlUnsupported(
-                "T-SQL that is not supported here: cursors (DECLARE CURSOR).", line=self._line()
-            )
+            raise not_supported("cursors (DECLARE CURSOR).", line=self._line())
         name = self._variable()
         self._accept("AS")
         if self._is("CURSOR"):
-            raise SqlUnsupported(
-                "T-SQL that is not supported here: cursors (DECLARE CURSOR).", line=self._line()
-            )
+            raise not_supported("cursors (DECLARE CURSOR).", line=self._line())
         if self._accept("TABLE"):
             return nodes.Declaration(name, "TABLE", columns=self._parentheses())
         type_text = self._type()
@@ -611,16 +598,10 @@ class _Parser:
             self._take()
         token = self._peek()
         if token is not None and token.kind == "variable":
-            raise SqlUnsupported(
-                "T-SQL that is not supported here: EXEC of a procedure that a variable names.",
-                line=line,
-            )
+            raise not_supported("EXEC of a procedure that a variable names.", line=line)
         procedure = self._name()
         arguments: list[nodes.Argument] = []
-        token = self._peek()
-        if token is not None and not (
-            token.text == ";" or (token.kind == "word" and token.key in _STARTERS)
-        ):
+        if not self._is_over():
             arguments.append(self._argument())
             while self._accept_symbol(","):
                 arguments.append(self._argument())

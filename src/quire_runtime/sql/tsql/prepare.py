@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quire_runtime.sql.errors import SqlUnsupported
 from quire_runtime.sql.lexer import Token, tokenize, words
+from quire_runtime.sql.tsql.refusals import not_supported
 
 __all__ = ["Prepared", "prepare"]
 
@@ -54,7 +54,7 @@ def prepare(text: str) -> Prepared:
         return Prepared(text)
     for token in tokens:
         if token.is_word(*_REFUSED):
-            raise SqlUnsupported(f"T-SQL that is not supported here: {token.key}.")
+            raise not_supported(f"{token.key}.")
     verb = tokens[0].key
     _plain_literals(tokens, edits)
     if verb in ("SELECT", "UPDATE", "WITH", "MERGE"):
@@ -161,7 +161,7 @@ def _storage(
         tokens = tokens[: _position(tokens, "AS")]  # the query of CREATE TABLE … AS stays
     is_index = not is_table and "INDEX" in words[:6]
     if is_index and "COLUMNSTORE" in words:
-        raise SqlUnsupported("T-SQL that is not supported here: columnstore indexes.")
+        raise not_supported("columnstore indexes.")
     depth = 0
     at = 0
     while at < len(tokens):
@@ -190,7 +190,7 @@ def _storage(
             elif token.key == "ON" and is_index and words[0] == "DROP":
                 drop, end = True, len(tokens)
             elif token.key == "WHERE" and is_index:
-                raise SqlUnsupported("T-SQL that is not supported here: filtered indexes.")
+                raise not_supported("filtered indexes.")
         if drop:
             edits.append((token.start, tokens[min(end, len(tokens)) - 1].end, ""))
             at = end

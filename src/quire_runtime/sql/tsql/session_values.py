@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from quire_runtime.sql.duck import DuckDatabase
-from quire_runtime.sql.errors import SqlError, SqlUnsupported
+from quire_runtime.sql.errors import SqlError
 from quire_runtime.sql.tsql.definitions import IDENTITY_PREFIX
+from quire_runtime.sql.tsql.refusals import not_supported
 from quire_runtime.sql.values import literal
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class SessionValues:
             "MAX_PRECISION": 38,
         }
         if name not in values:
-            raise SqlUnsupported(f"T-SQL that is not supported here: @@{name}.")
+            raise not_supported(f"@@{name}.")
         value = values[name]
         return literal(value, "BIGINT" if name == "IDENTITY" else None)
 

@@ -18,6 +18,7 @@ from quire_runtime.sql.tsql import calls, definitions, types
 from quire_runtime.sql.tsql.formats import like_regex
 from quire_runtime.sql.tsql.functions import PREFIX
 from quire_runtime.sql.tsql.prepare import prepare
+from quire_runtime.sql.tsql.refusals import not_supported
 
 __all__ = ["RETURNED", "Scope", "Translated", "Translator", "dialect"]
 
@@ -183,7 +184,7 @@ class Translator:
             clause = next((n for n in tree.walk() if n.args.get(name)), None)
             if clause is not None and isinstance(clause, exp.Query):
                 kind = clause.args[name]
-                raise SqlUnsupported(f"T-SQL that is not supported here: FOR {_kind(kind)}.")
+                raise not_supported(f"FOR {_kind(kind)}.")
         wrapped = exp.Paren(this=tree) if not isinstance(tree, exp.Query) else tree
         for change in _CHANGES:
             for node in list(wrapped.walk(bfs=False))[::-1]:
@@ -193,13 +194,13 @@ class Translator:
             with _quiet():
                 text: str = tree.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE)
         except UnsupportedError as error:
-            raise SqlUnsupported(f"T-SQL that is not supported here: {error}") from None
+            raise not_supported(f"{error}") from None
         return text
 
 
 def _unsupported(text: str) -> SqlUnsupported:
     words = " ".join(text.split()[:3])
-    return SqlUnsupported(f"T-SQL that is not supported here: {words}.")
+    return not_supported(f"{words}.")
 
 
 def _kind(clause: Any) -> str:
@@ -279,9 +280,7 @@ def _set_returning(tree: Any, parts: Sequence[Any]) -> None:
     for part in parts:
         for column in list(part.find_all(exp.Column)):
             if column.table.lower() == "deleted" and is_update:
-                raise SqlUnsupported(
-                    "T-SQL that is not supported here: OUTPUT of deleted values of an UPDATE."
-                )
+                raise not_supported("OUTPUT of deleted values of an UPDATE.")
             if column.table.lower() in ("inserted", "deleted"):
                 column.set("table", None)
             elif column.name == "$action":
@@ -492,7 +491,7 @@ def _apply(join: Any) -> None:
     if isinstance(inner, exp.Anonymous):
         made = calls.table_query(inner)
         if made is None:
-            raise SqlUnsupported(f"T-SQL that is not supported here: APPLY of {inner.name}.")
+            raise not_supported(f"APPLY of {inner.name}.")
         lateral.set("this", exp.Subquery(this=made))
     lateral.set("cross_apply", None)
     if crosses:
@@ -515,7 +514,7 @@ def _update(update: Any) -> None:
             assignment.this.set("table", None)
     limit = update.args.get("limit")
     if limit is not None:
-        raise SqlUnsupported("T-SQL that is not supported here: UPDATE TOP.")
+        raise not_supported("UPDATE TOP.")
     if source is None:
         return
     update.set("from_", None)
@@ -536,7 +535,7 @@ def _delete(delete: Any) -> None:
     from sqlglot import exp
 
     if delete.args.get("limit") is not None:
-        raise SqlUnsupported("T-SQL that is not supported here: DELETE TOP.")
+        raise not_supported("DELETE TOP.")
     targets = delete.args.get("tables")
     if not targets:
         return
@@ -562,9 +561,7 @@ def _flatten(first: Any) -> tuple[list[Any], list[Any]]:
     for join in joins:
         if join.side:
             # An outer join keeps rows of its own side only when they stay together.
-            raise SqlUnsupported(
-                "T-SQL that is not supported here: outer joins in UPDATE … FROM and DELETE … FROM."
-            )
+            raise not_supported("outer joins in UPDATE … FROM and DELETE … FROM.")
         tables.append(join.this.copy())
         if join.args.get("on") is not None:
             conditions.append(join.args["on"].copy())

@@ -9,9 +9,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from quire_runtime.sql.errors import SqlUnsupported
 from quire_runtime.sql.lexer import words
 from quire_runtime.sql.tsql.functions import PREFIX
+from quire_runtime.sql.tsql.refusals import not_supported
 
 __all__ = [
     "as_integer",
@@ -71,10 +71,10 @@ def _change_type(node: Any) -> None:
     if name == "USERDEFINED":
         kind = str(node.args.get("kind") or "").upper()
         if kind not in _USER_TYPES:
-            raise SqlUnsupported(f"T-SQL that is not supported here: the type {kind}.")
+            raise not_supported(f"the type {kind}.")
         made = _USER_TYPES[kind]
     elif name in _REFUSED:
-        raise SqlUnsupported(f"T-SQL that is not supported here: the type {name}.")
+        raise not_supported(f"the type {name}.")
     elif name == "DECIMAL":
         precision, scale = ([*parameters, "0"] if parameters else ["18", "0"])[:2]
         made = f"DECIMAL({precision}, {scale})"
@@ -164,7 +164,7 @@ def _parsed_type(type_text: str) -> tuple[str, str, str]:
     try:
         tree: Any = parse_one(f"SELECT CAST(NULL AS {type_text})", read="tsql")
     except ParseError:
-        raise SqlUnsupported(f"T-SQL that is not supported here: the type {type_text}.") from None
+        raise not_supported(f"the type {type_text}.") from None
     _change_type(tree.find(exp.DataType))
     kind = tree.find(exp.DataType)
     return kind.sql(dialect="duckdb"), kind.meta["name"], kind.meta["length"]
