@@ -91,3 +91,11 @@ def test_says_when_the_data_directory_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="data directory"), open_stored(settings, make=True):
         pass
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_file_that_is_no_database_is_named_as_such(tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("not a database, but long enough to be taken for the head of one" * 20)
+    settings = settings_of(None, f"sqlite:///{file}")
+    with pytest.raises(Unavailable, match="not a database"), open_stored(settings):
+        pass

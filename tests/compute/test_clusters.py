@@ -74,12 +74,26 @@ def test_a_token_makes_one_cluster(parts: ClusterParts) -> None:
     ]
     assert made[0] == made[1]
     assert [each.id for each in parts.clusters.list(parts.user)] == [made[0].id]
+    with pytest.raises(InvalidValue, match="idempotency_token: a cluster of somebody else"):
+        parts.clusters.create(parts.stranger, ClusterSpec(name="a"), idempotency_token="t")
+
+
+def test_groups_own_no_clusters(parts: ClusterParts) -> None:
+    group = parts.principals.create_group("analysts")
+    with pytest.raises(InvalidValue, match="owner: analysts is a group"):
+        parts.clusters.create(group, ClusterSpec(name="a"))
+    cluster = parts.create()
+    parts.clusters.terminate(parts.user, cluster.id)
+    with pytest.raises(InvalidValue, match="owner: analysts is a group"):
+        parts.clusters.change_owner(parts.admin, cluster.id, group.id)
+    assert parts.get(cluster).owner_name == "ada@example.com"
 
 
 @pytest.mark.parametrize(
     ("spec", "field", "word"),
     [
         (ClusterSpec(workers=-1), "workers", "100000"),
+        (ClusterSpec(name="a\nb"), "name", "control character"),
         (ClusterSpec(autoscale=AutoScale(2, 2)), "autoscale", "less than max_workers"),
         (ClusterSpec(workers=1, autoscale=AutoScale(1, 2)), "autoscale", "together"),
         (ClusterSpec(master="http://x"), "master", "spark://, yarn, k8s://, sc://"),

@@ -105,6 +105,14 @@ def test_a_known_token_gives_back_its_run(parts: Parts) -> None:
     assert again.run.name == "Untitled"
 
 
+def test_the_token_of_somebody_elses_run_is_an_error(parts: Parts) -> None:
+    first = _submit(parts, idempotency_token="t")
+    request = RunRequest(definition=definition(), idempotency_token="t")
+    with pytest.raises(InvalidState, match="somebody else"):
+        parts.runs.submit(parts.stranger, request)
+    assert parts.runs.submit(parts.admin, request).attempt.id == first
+
+
 def test_the_token_of_a_deleted_run_is_an_error(parts: Parts) -> None:
     attempt_id = _submit(parts, idempotency_token="t")
     parts.runs.cancel(parts.user, attempt_id)

@@ -14,6 +14,7 @@ __all__ = ["OWNED_CONF", "check_spec", "is_lazy"]
 
 _MASTERS = ("spark://", "yarn", "k8s://", "sc://")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST_NAME = 255
 _MOST_WORKERS = 100_000
 _MOST_SCRIPTS = 10
@@ -141,8 +142,11 @@ def _check_text(field: str, text: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise InvalidValue(field, "it is no valid Unicode text.") from None
-    if field == "name" and len(text) > _LONGEST_NAME:
-        raise InvalidValue(field, f"it has at most {_LONGEST_NAME} characters.")
+    if field == "name":
+        if len(text) > _LONGEST_NAME:
+            raise InvalidValue(field, f"it has at most {_LONGEST_NAME} characters.")
+        if _CONTROL.search(text):
+            raise InvalidValue(field, f"{text!r} contains a control character.")
 
 
 def _notices(spec: ClusterSpec) -> Iterator[str]:

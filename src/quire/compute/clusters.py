@@ -33,8 +33,15 @@ from quire.compute.models import (
     EventFilter,
     Library,
 )
-from quire.errors import AlreadyExists, InvalidState, NotFound, PermissionDenied, QuotaExceeded
-from quire.identity.models import Principal
+from quire.errors import (
+    AlreadyExists,
+    InvalidState,
+    InvalidValue,
+    NotFound,
+    PermissionDenied,
+    QuotaExceeded,
+)
+from quire.identity.models import Principal, PrincipalKind
 from quire.ids import AttemptId, ClusterId, PrincipalId, RunId
 from quire.settings import Settings
 from quire.store import cluster_events as event_rows
@@ -93,15 +100,17 @@ class Clusters:
     ) -> Cluster:
         """Make a cluster, started unless ``start`` is false.
 
-        The same token gives the cluster that was made with it before. Raises InvalidValue,
-        AlreadyExists for a label that is taken, QuotaExceeded when it cannot fit.
+        The same token gives the cluster that was made with it before. Raises InvalidValue, also
+        for a token of somebody else, AlreadyExists for a label that is taken, QuotaExceeded when
+        it cannot fit.
         """
+        _check_owner(actor)
         spec = check_spec(spec)
         with self._database.write() as connection:
             if idempotency_token is not None:
                 known = cluster_rows.find_by_token(connection, idempotency_token)
                 if known is not None:
-                    return known
+                    return self._made_before(connection, actor, known)
             if cluster_rows.count_clusters(connection) >= self._settings.max_saved_clusters:
                 raise QuotaExceeded(
                     f"This server keeps {self._settings.max_saved_clusters} clusters at most."
@@ -392,7 +401,7 @@ class Clusters:
     def change_owner(self, actor: Principal, cluster_id: str, owner: PrincipalId) -> None:
         """Give a cluster that has ended to another principal; administrators only.
 
-        Raises NotFound, PermissionDenied, InvalidState.
+        Raises NotFound, PermissionDenied, InvalidState, and InvalidValue for a group.
         """
         with self._database.write() as connection:
             cluster = self._locked(connection, actor, cluster_id, ClusterRight.MANAGE)
@@ -403,6 +412,7 @@ class Clusters:
             found = principal_rows.get_principal(connection, owner)
             if found is None:
                 raise NotFound("principal", owner)
+            _check_owner(found)
             change(
                 connection,
                 cluster,
@@ -487,6 +497,14 @@ class Clusters:
         except IntegrityError as error:
             raise AlreadyExists(f"One of the labels is taken: {', '.join(labels)}.") from error
 
+    def _made_before(self, connection: Connection, actor: Principal, known: Cluster) -> Cluster:
+        try:
+            return self._visible(connection, actor, known.id)
+        except NotFound:
+            raise InvalidValue(
+                "idempotency_token", "a cluster of somebody else was made with it."
+            ) from None
+
     def _visible(self, connection: Connection, actor: Principal, cluster_id: str) -> Cluster:
         cluster = cluster_rows.get_cluster(connection, ClusterId(cluster_id))
         return self._checked(connection, actor, cluster_id, cluster, ClusterRight.ATTACH)
@@ -521,6 +539,12 @@ class Clusters:
 def _kind_of_size(spec: ClusterSpec) -> tuple[bool, bool]:
     """What a driver must be started anew for, when it changes."""
     return spec.most_workers > 0, spec.autoscale is not None
+
+
+def _check_owner(principal: Principal) -> None:
+    """Refuse a group: what a cluster reads, it reads with the rights of one user."""
+    if principal.kind is PrincipalKind.GROUP:
+        raise InvalidValue("owner", f"{principal.name} is a group; groups own no clusters.")
 
 
 def _in_state(cluster: Cluster) -> str:

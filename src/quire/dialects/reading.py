@@ -172,6 +172,8 @@ def translate_validation_error(error: ValidationError, inside: str = "") -> Quir
         return InvalidValue(path, f"at most {context['max_length']} entries are allowed.")
     if kind == "too_short":
         return InvalidValue(path, f"at least {context['min_length']} entries are needed.")
+    if kind == "string_too_long":
+        return InvalidValue(path, f"at most {context['max_length']} characters are allowed.")
     if kind in _WANTED:
         found = describe_value(first["input"])
         return InvalidValue(path, f"expected {_WANTED[kind]}, not {found}.")

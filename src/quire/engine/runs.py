@@ -82,7 +82,8 @@ class Runs:
 
         A known idempotency token gives back the run it made, whatever else the request says.
         Raises NotFound for an unknown job, RateLimited, QuotaExceeded when the notebook has as many
-        active runs as the request allows, and InvalidState when the run of the token was deleted.
+        active runs as the request allows, and InvalidState when the run of the token was deleted
+        or is somebody else's.
         """
         try:
             with self._database.write() as connection:
@@ -98,7 +99,7 @@ class Runs:
         if request.idempotency_token is not None:
             known = run_rows.find_by_token(connection, request.idempotency_token)
             if known is not None:
-                return _of_token(connection, *known)
+                return _of_token(connection, actor, *known)
         definition = request.definition
         if request.job_id is not None:
             job = job_rows.get_job(connection, request.job_id, lock=True)
@@ -270,9 +271,11 @@ def _document_of(connection: Connection, definition: JobDefinition) -> NodeId | 
     return node.id if node is not None else None
 
 
-def _of_token(connection: Connection, run_id: RunId, deleted: bool) -> RunView:
+def _of_token(connection: Connection, actor: Principal, run_id: RunId, deleted: bool) -> RunView:
     if deleted:
         raise InvalidState(f"The run that this idempotency token made ({run_id}) has been deleted.")
     view = run_rows.get_view(connection, AttemptId(run_id))
     assert view is not None
+    if not (actor.is_admin or view.run.creator_id == actor.id):
+        raise InvalidState("A run of somebody else was made with this idempotency token.")
     return view

@@ -33,6 +33,7 @@ from quire.store.tables import counters
 __all__ = ["Database", "after_commit", "next_number"]
 
 _AFTER_COMMIT = "quire_after_commit"
+_NO_DATABASE = "file is not a database"  # in SQLite's words
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -136,6 +137,8 @@ def _translated() -> Iterator[None]:
     except (PendingRollbackError, PoolTimeout) as error:
         raise Unavailable(f"The database does not answer: {error}") from error
     except DBAPIError as error:
+        if str(error.orig) == _NO_DATABASE:
+            raise Unavailable(f"The database cannot be used: {error.orig}.") from error
         if not error.connection_invalidated:
             raise
         raise Unavailable(f"The database has gone away: {error.orig}") from error

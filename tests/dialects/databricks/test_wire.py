@@ -176,6 +176,14 @@ class TestRules:
             ({"autoscale": {"min_workers": 1}}, "max_workers"),
             ({"docker_image": {"url": "x"}}, "docker_image"),
             ({"init_scripts": [{"gcs": {"destination": "gs://x"}}]}, "gcs"),
+            ({"init_scripts": [{"dbfs": {"destination": "a.sh"}}]}, r"init_scripts\[0\]\.dbfs"),
+            ({"init_scripts": [{"dbfs": {"destination": "s3://b/a.sh"}}]}, "dbfs:/ or /"),
+            ({"init_scripts": [{"dbfs": {"destination": "dbfs:/../a.sh"}}]}, r"'\.\.'"),
+            ({"init_scripts": [{"workspace": {"destination": "a.sh"}}]}, "workspace.destination"),
+            ({"init_scripts": [{"file": {"destination": "a.sh"}}]}, "file:/ or /"),
+            ({"init_scripts": [{"volumes": {"destination": "/tmp/a.sh"}}]}, "/Volumes/"),
+            ({"cluster_log_conf": {"dbfs": {"destination": "logs"}}}, "log_conf.dbfs.destination"),
+            ({"cluster_log_conf": {"volumes": {"destination": "s3://logs"}}}, "/Volumes/"),
             ({"spark_env_vars": {"A": "{{secrets/s/k}}"}}, "spark_env_vars.A"),
             ({"spark_conf": {"spark.a": "{{secrets/s/k}}"}}, r"spark_conf\.spark\.a"),
         ],
@@ -199,6 +207,25 @@ class TestRules:
                     },
                 )
             )
+
+    def test_places_of_scripts_and_logs(self) -> None:
+        destinations = {
+            "workspace": ["/Users/a/b.sh", "/Workspace/b.sh"],
+            "dbfs": ["dbfs:/b.sh", "/dbfs/b.sh", "/b.sh"],
+            "volumes": ["/Volumes/a/b/c/d.sh", "dbfs:/Volumes/a/b/c/d.sh"],
+            "file": ["file:/opt/b.sh", "/opt/b.sh"],
+        }
+        scripts = [
+            {kind: {"destination": each}} for kind, named in destinations.items() for each in named
+        ]
+        for logs in ({"dbfs": "dbfs:/logs"}, {"volumes": "/Volumes/a/b/c"}, {"s3": "s3://logs"}):
+            ((kind, destination),) = logs.items()
+            cluster = {
+                "spark_version": "7.5.x-scala2.12",
+                "init_scripts": scripts,
+                "cluster_log_conf": {kind: {"destination": destination}},
+            }
+            wire.check_cluster(validate(wire.NewCluster, cluster), "")
 
     @pytest.mark.parametrize(
         ("fields", "field"),

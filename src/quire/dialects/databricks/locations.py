@@ -7,10 +7,17 @@ import re
 from quire.errors import InvalidValue, Unsupported
 from quire.workspace.addressing import check_path
 
-__all__ = ["check_location", "file_location", "submit_location", "workspace_path"]
+__all__ = ["check_location", "check_place", "file_location", "submit_location", "workspace_path"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _FILE_STORE = ("dbfs:/", "/dbfs/")
+_PLACES = {
+    "workspace": ("/",),
+    "dbfs": ("dbfs:/", "/"),
+    "volumes": ("/Volumes/", "dbfs:/Volumes/"),
+    "file": ("file:/", "/"),
+}
+"""How destinations of init scripts and logs begin, by the field they stand in (contract 2.9)."""
 
 
 def workspace_path(path: str) -> str:
@@ -74,3 +81,14 @@ def check_location(uri: str, field: str) -> None:
         "use dbfs:/... or a path of the workspace.",
         field=field,
     )
+
+
+def check_place(kind: str, destination: str, field: str) -> None:
+    """Refuse a destination that cannot be one of its kind. Raises InvalidValue."""
+    beginnings = _PLACES[kind]
+    if not destination.startswith(beginnings):
+        raise InvalidValue(
+            field, f"{destination[:200]!r} does not begin with {' or '.join(beginnings)}."
+        )
+    if ".." in destination.split("/"):
+        raise InvalidValue(field, f"{destination[:200]!r} contains '..'.")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from quire.compute.checks import check_spec
 from quire.compute.libraries import LibraryStatus
 from quire.compute.models import (
     AutoScale,
@@ -24,6 +25,7 @@ from quire.compute.models import (
 )
 from quire.compute.uses import UsedCluster
 from quire.dialects.databricks import wire
+from quire.dialects.databricks.cluster_names import own_names
 from quire.dialects.databricks.locations import file_location, workspace_path
 from quire.dialects.databricks.mapping_tasks import libraries_of
 from quire.dialects.databricks.times import milliseconds
@@ -125,12 +127,19 @@ def compute_of(
     new_cluster: wire.NewCluster | None,
     libraries: Sequence[wire.Library] | None,
 ) -> Compute | None:
-    """What a run with these fields executes on; None: nothing in particular."""
+    """What a run with these fields executes on; None: nothing in particular.
+
+    Raises InvalidValue for a new cluster that could never be made.
+    """
     if existing_cluster_id is None and new_cluster is None and not libraries:
         return None
+    spec = cluster_spec(new_cluster, name="") if new_cluster is not None else None
+    if spec is not None:
+        with own_names("new_cluster"):
+            check_spec(spec)
     return Compute(
         cluster_id=existing_cluster_id,
-        new_cluster=cluster_spec(new_cluster, name="") if new_cluster is not None else None,
+        new_cluster=spec,
         libraries=libraries_of(libraries or ()),
     )
 

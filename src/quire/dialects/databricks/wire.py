@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
+from quire.dialects.databricks.locations import check_place
 from quire.dialects.databricks.task_rules import check_submit_parameters, check_task
 from quire.dialects.reading import describe_value
 from quire.errors import InvalidValue, MissingField, Unsupported
@@ -55,6 +56,7 @@ __all__ = [
     "RunId",
     "RunNow",
     "SubmitRun",
+    "Token64",
     "TokenId",
     "UpdateJob",
     "Work",
@@ -229,13 +231,13 @@ class Model(BaseModel):
 class _OneOf(Model):
     """An object that holds exactly one of its fields."""
 
-    noun: ClassVar[str] = "entry"
+    noun: ClassVar[str] = "an entry"
 
     def model_post_init(self, _: Any) -> None:
         if len(self.model_fields_set) != 1:
             raise PydanticCustomError(
                 "one_of",
-                "a {noun} holds exactly one of its fields.",
+                "{noun} holds exactly one of its fields.",
                 {"noun": self.noun, "allowed": list(type(self).model_fields)},
             )
 
@@ -255,14 +257,14 @@ class Location(Model):
 
 
 class ClusterLogConf(_OneOf):
-    noun: ClassVar[str] = "cluster_log_conf"
+    noun: ClassVar[str] = "it"
     dbfs: Location | None = None
     volumes: Location | None = None
     s3: Location | None = None
 
 
 class InitScript(_OneOf):
-    noun: ClassVar[str] = "init script"
+    noun: ClassVar[str] = "an init script"
     workspace: Location | None = None
     dbfs: Location | None = None
     file: Location | None = None
@@ -328,7 +330,7 @@ class MavenPackage(Model):
 
 
 class Library(_OneOf):
-    noun: ClassVar[str] = "library"
+    noun: ClassVar[str] = "a library"
     jar: Needed | None = None
     egg: Needed | None = None
     whl: Needed | None = None
@@ -680,7 +682,7 @@ class PagerDutyConfig(Model):
 
 
 class DestinationConfig(_OneOf):
-    noun: ClassVar[str] = "config"
+    noun: ClassVar[str] = "it"
     generic_webhook: WebhookConfig | None = None
     email: EmailConfig | None = None
     slack: UrlConfig | None = None
@@ -837,13 +839,17 @@ def check_cluster(cluster: NewCluster, prefix: str) -> None:
             field=f"{prefix}docker_image",
         )
     for index, script in enumerate(cluster.init_scripts or ()):
-        for kind in _CLOUD_SCRIPTS:
-            if getattr(script, kind) is not None:
-                raise Unsupported(
-                    f"This server cannot read init scripts from {kind} "
-                    f"({prefix}init_scripts[{index}].{kind}).",
-                    field=f"{prefix}init_scripts[{index}].{kind}",
-                )
+        kind = next(iter(script.model_fields_set))
+        where = f"{prefix}init_scripts[{index}].{kind}"
+        if kind in _CLOUD_SCRIPTS:
+            raise Unsupported(
+                f"This server cannot read init scripts from {kind} ({where}).", field=where
+            )
+        check_place(kind, getattr(script, kind).destination, f"{where}.destination")
+    logs = cluster.cluster_log_conf
+    for kind in logs.model_fields_set - {"s3"} if logs is not None else ():
+        where = f"{prefix}cluster_log_conf.{kind}.destination"
+        check_place(kind, getattr(logs, kind).destination, where)
     for field, noun in (("spark_env_vars", "variables"), ("spark_conf", "Spark's configuration")):
         for name, value in (getattr(cluster, field) or {}).items():
             if "{{secrets/" in str(value):

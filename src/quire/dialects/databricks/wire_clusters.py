@@ -18,6 +18,7 @@ from quire.dialects.databricks.wire import (
     Name,
     Needed,
     NewCluster,
+    Token64,
     check_cluster,
 )
 from quire.errors import InvalidValue, MissingField
@@ -97,7 +98,7 @@ class _Definition(NewCluster):
 
 
 class CreateCluster(_Definition):
-    idempotency_token: Annotated[Name, Field(max_length=64)] | None = None
+    idempotency_token: Token64 | None = None
     clone_from: JsonObject | None = None
 
 

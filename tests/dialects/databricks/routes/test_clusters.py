@@ -205,11 +205,16 @@ class TestLife:
         assert "spark_conf" in door.said
 
     def test_owners(self, door: Door) -> None:
+        door.parts.principals.create_group("analysts")
         cluster_id = make(door)
         one = {"cluster_id": cluster_id}
         assert door.call("GET", "/clusters/get", one, token=door.stranger_token)[0] == 400
         assert door.get("/clusters/list", token=door.stranger_token) == {"clusters": []}
         door.post("/clusters/delete", one)
+        for owner in ("nobody", "analysts"):
+            change = {**one, "owner_username": owner}
+            door.refuse("POST", "/clusters/change-owner", change, token=door.admin_token)
+            assert "owner_username" in door.said
         change = {**one, "owner_username": "eve@example.com"}
         assert door.refuse("POST", "/clusters/change-owner", change)[0] == 403
         door.post("/clusters/change-owner", change, token=door.admin_token)

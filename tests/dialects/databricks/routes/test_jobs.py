@@ -326,6 +326,45 @@ class TestRunNow:
         assert door.refuse("POST", "/jobs/runs/submit", body) == (400, "INVALID_PARAMETER_VALUE")
         assert "idempotency_token" in door.said
 
+    def test_somebody_elses_token_is_an_error(self, door: Door) -> None:
+        body = {
+            "notebook_task": {"notebook_path": "/Shared/n"},
+            "existing_cluster_id": "c",
+            "idempotency_token": "t",
+        }
+        door.post("/jobs/runs/submit", body)
+        status, _ = door.refuse("POST", "/jobs/runs/submit", body, token=door.stranger_token)
+        assert status == 400
+        assert "idempotency_token" in door.said
+        door.refuse("POST", "/jobs/runs/submit", {**body, "idempotency_token": "t" * 65})
+        assert "idempotency_token: at most 64 characters" in door.said
+
+    @pytest.mark.parametrize(
+        ("fields", "field"),
+        [
+            ({"spark_conf": {"": "x"}}, "new_cluster.spark_conf"),
+            ({"spark_conf": {"spark.driver.memory": "much"}}, "spark_conf.spark.driver.memory"),
+            ({"spark_env_vars": {"A B": "x"}}, "new_cluster.spark_env_vars"),
+            ({"init_scripts": [{"dbfs": {"destination": "dbfs:/a"}}] * 11}, "new_cluster.init_"),
+        ],
+    )
+    def test_clusters_that_could_never_be_made_are_not_saved(
+        self, door: Door, fields: dict[str, Any], field: str
+    ) -> None:
+        body = {
+            "notebook_task": {"notebook_path": "/Shared/n"},
+            "new_cluster": {**CLUSTER, **fields},
+        }
+        job_id = door.make_job()
+        for path, request in (
+            ("/jobs/create", body),
+            ("/jobs/reset", {"job_id": job_id, "new_settings": body}),
+            ("/jobs/update", {"job_id": job_id, "new_settings": body}),
+            ("/jobs/runs/submit", body),
+        ):
+            assert door.refuse("POST", path, request) == (400, "INVALID_PARAMETER_VALUE")
+            assert field in door.said
+
     def test_too_many_active_runs_are_429_with_an_integer_wait(self, door: Door) -> None:
         object.__setattr__(door.parts.settings, "max_active_runs", 0)
         job_id = door.make_job()

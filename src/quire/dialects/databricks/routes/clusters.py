@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from starlette.responses import Response
@@ -14,10 +13,11 @@ from quire.compute.spark_home import find_spark
 from quire.dialects.base import Call, Endpoint, Services, json_response
 from quire.dialects.databricks import mapping_clusters as mapping
 from quire.dialects.databricks import wire_clusters as wire
+from quire.dialects.databricks.cluster_names import own_names
 from quire.dialects.databricks.page_tokens import read_page_token
 from quire.dialects.databricks.times import milliseconds, moment
 from quire.dialects.reading import validate
-from quire.errors import InvalidValue, MissingField, Unsupported
+from quire.errors import InvalidValue, MissingField, NotFound, Unsupported
 
 __all__ = ["endpoints"]
 
@@ -25,16 +25,6 @@ _IDEMPOTENCY_PREFIX = "databricks:"
 _DEFAULT_MINUTES = 120  # until a cluster made here ends without work, when nobody says
 _PAGE = 20
 _EVENTS_PAGE = 50
-
-_NAMES = {
-    "name": "cluster_name",
-    "workers": "num_workers",
-    "environment": "spark_env_vars",
-    "tags": "custom_tags",
-    "log_destination": "cluster_log_conf",
-    "autotermination_seconds": "autotermination_minutes",
-}
-"""Fields of the engine's specs by the names this vendor's clients know."""
 
 _DefinitionT = TypeVar("_DefinitionT", wire.CreateCluster, wire.EditCluster)
 
@@ -53,7 +43,7 @@ def endpoints(services: Services) -> list[Endpoint]:
 
     def create(call: Call, body: wire.CreateCluster) -> dict[str, Any]:
         token = body.idempotency_token
-        with _own_names():
+        with own_names():
             cluster = clusters.create(
                 call.principal,
                 _spec(body),
@@ -62,7 +52,7 @@ def endpoints(services: Services) -> list[Endpoint]:
         return {"cluster_id": cluster.id}
 
     def edit(call: Call, body: wire.EditCluster) -> dict[str, Any]:
-        with _own_names():
+        with own_names():
             clusters.edit(call.principal, body.cluster_id, _spec(body))
         return {}
 
@@ -75,7 +65,7 @@ def endpoints(services: Services) -> list[Endpoint]:
     def resize(call: Call, body: wire.ResizeCluster) -> dict[str, Any]:
         wire.check_size(body)
         scale = body.autoscale
-        with _own_names():
+        with own_names():
             clusters.resize(
                 call.principal,
                 body.cluster_id,
@@ -152,8 +142,14 @@ def endpoints(services: Services) -> list[Endpoint]:
         return answer
 
     def change_owner(call: Call, body: wire.ChangeOwner) -> dict[str, Any]:
-        owner = services.principals.get_by_name(body.owner_username)
-        clusters.change_owner(call.principal, body.cluster_id, owner.id)
+        try:
+            owner = services.principals.get_by_name(body.owner_username)
+        except NotFound:
+            raise InvalidValue(
+                "owner_username", f"there is no user {body.owner_username[:100]!r}."
+            ) from None
+        with own_names():
+            clusters.change_owner(call.principal, body.cluster_id, owner.id)
         return {}
 
     def one(act: Callable[[Call, str], object]) -> Callable[[Call, wire.ClusterId], dict[str, Any]]:
@@ -255,15 +251,3 @@ def _merged(known: dict[str, Any], body: wire.UpdateCluster) -> dict[str, Any]:
     if not merged.get("spark_version"):
         raise MissingField("cluster.spark_version")
     return merged
-
-
-@contextmanager
-def _own_names() -> Iterator[None]:
-    """Names fields in errors as this vendor does."""
-    try:
-        yield
-    except InvalidValue as error:
-        field = error.field or ""
-        head, dot, rest = field.partition(".")
-        reason = error.message.removeprefix(f"Invalid value for {field}: ")
-        raise InvalidValue(_NAMES.get(head, head) + dot + rest, reason) from None
