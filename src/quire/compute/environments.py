@@ -31,12 +31,12 @@ from quire.compute.package_builder import (
 from quire.errors import AlreadyExists, InvalidValue, NotFound, PermissionDenied, Unsupported
 from quire.identity.models import Principal
 from quire.ids import PrincipalId
+from quire.naming import check_name
 from quire.store import environments as environment_rows
 from quire.store.database import Database
 
 __all__ = ["Environment", "EnvironmentKind", "Environments", "read_conda"]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,99}")
 _MOST_REQUIREMENTS = 1000
 _CONDA_PIN = re.compile(r"([A-Za-z0-9_.-]+)\s*(==|=|>=|<=|>|<|!=)?\s*([^\s=]*)(?:=\S*)?")
 
@@ -89,10 +89,7 @@ class Environments:
         Raises InvalidValue, AlreadyExists, and Unsupported for what needs conda where there is
         none.
         """
-        if not _NAME.fullmatch(name):
-            raise InvalidValue(
-                "name", "a name has 1 to 100 letters, digits, spaces, dots, dashes, underscores."
-            )
+        check_name(name)
         kind = EnvironmentKind.PIP
         specification = ""
         wanted = tuple(check_requirement(each, "requirements") for each in requirements)
@@ -136,17 +133,12 @@ class Environments:
         return environment
 
     def get(self, name: str) -> Environment:
-        """An environment by its name or id. Raises NotFound."""
+        """An environment by its name or id; everybody may run with it. Raises NotFound."""
         with self._database.read() as connection:
             row = environment_rows.find_environment(connection, name)
         if row is None:
             raise NotFound("environment", name)
         return _from_row(row)
-
-    def get_for_run(self, actor: Principal, name: str) -> Environment:
-        """An environment that a run of the actor's asks for. Raises NotFound."""
-        del actor  # everybody may run with every environment
-        return self.get(name)
 
     def list(self) -> list[Environment]:
         """All, by name."""
@@ -155,9 +147,7 @@ class Environments:
 
     def delete(self, actor: Principal, name: str) -> None:
         """Remove an environment. Runs that have it go on. Raises NotFound, PermissionDenied."""
-        environment = self.get(name)
-        if not actor.is_admin and actor.id != environment.owner_id:
-            raise PermissionDenied(f"Only the owner of {environment.name!r} may delete it.")
+        environment = self._owned(actor, name, "delete")
         with self._database.write() as connection:
             environment_rows.delete_environment(connection, environment.id)
 
@@ -165,9 +155,7 @@ class Environments:
 
     def build(self, actor: Principal, name: str) -> Environment:
         """Resolve anew and build now. Raises NotFound, PermissionDenied, BuildFailed."""
-        environment = self.get(name)
-        if not actor.is_admin and actor.id != environment.owner_id:
-            raise PermissionDenied(f"Only the owner of {environment.name!r} may build it.")
+        environment = self._owned(actor, name, "build")
         if environment.kind is EnvironmentKind.CONDA:
             self.build_conda(environment, actor)
             return self.get(environment.id)
@@ -201,6 +189,12 @@ class Environments:
             actor,
         )
         return str(folder / "bin" / "python")
+
+    def _owned(self, actor: Principal, name: str, verb: str) -> Environment:
+        environment = self.get(name)
+        if not actor.is_admin and actor.id != environment.owner_id:
+            raise PermissionDenied(f"Only the owner of {environment.name!r} may {verb} it.")
+        return environment
 
     def _resolve(self, environment: Environment, actor: Principal) -> tuple[str, ...]:
         request = _request(environment)
@@ -253,11 +247,8 @@ def read_conda(text: str) -> list[str] | str:
 
 
 def _is_this_python(version: str) -> bool:
-
-    own = [str(part) for part in sys.version_info[:3]]
-    return (
-        version.removesuffix(".*").split(".") == own[: len(version.removesuffix(".*").split("."))]
-    )
+    asked = version.removesuffix(".*").split(".")
+    return asked == [str(part) for part in sys.version_info[: min(len(asked), 3)]]
 
 
 def _pip_pin(name: str, operator: str | None, version: str) -> str:

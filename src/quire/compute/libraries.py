@@ -129,7 +129,7 @@ class Libraries:
         found: Environment | None = None
         if environment is not None:
             try:
-                found = self._environments.get_for_run(actor, environment)
+                found = self._environments.get(environment)
             except NotFound as error:
                 return Prepared(UseState.FAILED, error.message)
         key = self._key(actor, libraries, found)
@@ -149,7 +149,7 @@ class Libraries:
         """Where each library stands for whoever prepares exactly these."""
         found = None
         if environment is not None:
-            found = self._environments.get_for_run(actor, environment)
+            found = self._environments.get(environment)
         with self._lock:
             work = self._works.get(self._key(actor, libraries, found))
             states = dict(work.states) if work is not None else {}

@@ -7,7 +7,6 @@ lists and errors show none of it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,12 +18,12 @@ from quire.clock import Clock
 from quire.errors import AlreadyExists, InvalidValue, NotFound, PermissionDenied
 from quire.identity.models import Principal
 from quire.ids import PrincipalId
+from quire.naming import check_name
 from quire.store import connections as connection_rows
 from quire.store.database import Database
 
 __all__ = ["ConnectionInfo", "Connections"]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,99}")
 _SCHEMES = {
     "duckdb": "duckdb",
     "postgresql": "postgresql",
@@ -65,10 +64,7 @@ class Connections:
         Raises PermissionDenied, InvalidValue, AlreadyExists.
         """
         _check_administrator(actor)
-        if not _NAME.fullmatch(name):
-            raise InvalidValue(
-                "name", "a name has 1 to 100 letters, digits, spaces, dots, dashes, underscores."
-            )
+        check_name(name)
         kind, shown = _describe(url)
         now = self._clock.now()
         columns = {
