@@ -206,6 +206,25 @@ os.wait()"""
     ]
 
 
+def test_text_that_utf8_cannot_hold_is_output_with_what_it_stands_beside(bench: Bench) -> None:
+    run = bench.run(
+        make_notebook(
+            "print('before'); print('a\\ud800b', '\\ud83d\\ude00'); print('after')",
+            "'\\udc80'",
+            "raise ValueError('c\\ud800d')",
+        )
+    )
+    assert run.text(0) == "before\na\ufffdb \U0001f600\nafter\n"
+    assert run.outputs(1)[0]["data"] == {"text/plain": "'\\udc80'"}
+    assert run.finished["error"] == "ValueError: c\ufffdd"
+
+
+def test_a_value_that_utf8_cannot_hold_is_given_back(bench: Bench) -> None:
+    run = bench.run(make_notebook("dbutils.notebook.exit('a\\ud800b')"))
+    assert run.outcome == ("success", "exited")
+    assert run.exit_value == "a\ufffdb"
+
+
 def test_exit_handlers_run_and_files_are_written(bench: Bench, tmp_path: Path) -> None:
     folder = bench.folder / "written"
     folder.mkdir()

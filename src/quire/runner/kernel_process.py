@@ -23,6 +23,7 @@ import contextlib
 import functools
 import gc
 import io
+import json
 import os
 import random
 import signal
@@ -46,6 +47,8 @@ from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.profiledir import ProfileDir
+from jupyter_client.jsonutil import json_clean, json_default
+from jupyter_client.session import json_packer
 from traitlets.config import Config
 from zmq.eventloop.zmqstream import ZMQStream
 
@@ -262,6 +265,19 @@ def _settle_shell(app: Any, setup: KernelSetup) -> None:
     shell.init_environment()  # the variables of the process that made it are gone
 
 
+def _pack(message: Any) -> bytes:
+    """A message as JSON, also with text that UTF-8 cannot hold.
+
+    Jupyter would lose all that is to be sent together with half a surrogate pair. Two halves
+    beside each other become their character, others the sign for what cannot be shown.
+    """
+    try:
+        return json_packer(message)
+    except UnicodeEncodeError:
+        text = json.dumps(json_clean(message), default=json_default, ensure_ascii=False)
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+
+
 def _start_app(setup: KernelSetup) -> Any:
     app = _KernelApp.instance()
     app.connection_file = setup.connection_file
@@ -269,6 +285,7 @@ def _start_app(setup: KernelSetup) -> Any:
     app.log_level = 50
     app.config.ProfileDir.location = setup.profile_dir
     app.initialize([])  # type: ignore[no-untyped-call]
+    app.session.pack = _pack
     _settle_shell(app, setup)
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (sys.stdout, sys.stderr):
