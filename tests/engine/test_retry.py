@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from quire.engine.models import Attempt, JobDefinition, NotebookTask, Trigger
+from quire.engine.models import Attempt, JobDefinition, NotebookTask
 from quire.engine.retry import retry_at
 from quire.engine.states import Cause, Outcome, State
-from quire.ids import AttemptId, RunId
+from tests.engine.records import make_attempt
 
 _START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 _END = _START + timedelta(seconds=10)
@@ -20,32 +19,8 @@ def _definition(**rules: Any) -> JobDefinition:
 
 
 def _attempt(outcome: Outcome, **columns: Any) -> Attempt:
-    ended = Attempt(
-        id=AttemptId(7),
-        run_id=RunId(7),
-        number=0,
-        trigger=Trigger.REQUEST,
-        state=State.TERMINATED,
-        outcome=outcome,
-        cause=Cause.CELL_ERROR,
-        message="",
-        created_at=_START - timedelta(seconds=5),
-        not_before=None,
-        claimed_at=_START,
-        started_at=_START,
-        finished_at=_END,
-        ended_at=_END,
-        cancel_requested_at=None,
-        lease_expires_at=None,
-        snapshot_key=None,
-        applied_sequence=0,
-        journal_bytes=0,
-        exit_value=None,
-        error=None,
-        error_trace=None,
-        last_cell=None,
-    )
-    return replace(ended, **columns)
+    times = {"claimed_at": _START, "started_at": _START, "finished_at": _END, "ended_at": _END}
+    return make_attempt(**{"outcome": outcome, "cause": Cause.CELL_ERROR, **times, **columns})
 
 
 @pytest.mark.parametrize(

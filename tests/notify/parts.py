@@ -6,8 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,14 +24,13 @@ from quire.engine.models import (
     NotificationPolicy,
     NotificationTarget,
     Run,
-    RunKind,
     TargetKind,
-    Trigger,
 )
-from quire.engine.states import Cause, Outcome, State
-from quire.ids import AttemptId, JobId, PrincipalId, RunId
+from quire.engine.states import Cause, Outcome
+from quire.ids import JobId
+from tests.engine import records
 
-START = datetime(2026, 3, 1, 11, 0, tzinfo=UTC)
+START = records.START
 
 
 def mail_to(*addresses: str) -> tuple[NotificationTarget, ...]:
@@ -48,54 +46,12 @@ def make_run(number: int = 7, *, name: str = "nightly", **policy: Any) -> Run:
     definition = JobDefinition(
         task=NotebookTask(path="/Shared/n"), name=name, notifications=NotificationPolicy(**policy)
     )
-    return Run(
-        id=RunId(number),
-        job_id=JobId(45),
-        number_in_job=1,
-        kind=RunKind.JOB,
-        trigger=Trigger.REQUEST,
-        name=name,
-        creator_id=PrincipalId(1),
-        creator_name="ada@example.com",
-        definition=definition,
-        parameters={},
-        state=State.TERMINATED,
-        outcome=Outcome.SUCCESS,
-        attempt_id=AttemptId(number),
-        parent_run_id=None,
-        created_at=START,
-        ended_at=START + timedelta(seconds=5),
-        vendor={},
-    )
+    return records.make_run(number, job_id=JobId(45), name=name, definition=definition)
 
 
 def make_attempt(run: Run, **changes: Any) -> Attempt:
-    attempt = Attempt(
-        id=run.attempt_id,
-        run_id=run.id,
-        number=0,
-        trigger=run.trigger,
-        state=State.TERMINATED,
-        outcome=Outcome.SUCCESS,
-        cause=Cause.COMPLETED,
-        message="",
-        created_at=START,
-        not_before=None,
-        claimed_at=START,
-        started_at=START + timedelta(seconds=1),
-        finished_at=START + timedelta(seconds=4),
-        ended_at=START + timedelta(seconds=5),
-        cancel_requested_at=None,
-        lease_expires_at=None,
-        snapshot_key=None,
-        applied_sequence=0,
-        journal_bytes=0,
-        exit_value=None,
-        error=None,
-        error_trace=None,
-        last_cell=None,
-    )
-    return replace(attempt, **changes)
+    facts = {"id": run.attempt_id, "run_id": run.id, "trigger": run.trigger, **changes}
+    return records.make_attempt(**facts)
 
 
 def failed(run: Run, **changes: Any) -> Attempt:

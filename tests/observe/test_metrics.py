@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,41 +8,24 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from quire.engine.models import Attempt, Trigger
-from quire.engine.states import Cause, Outcome, State
-from quire.ids import AttemptId, RunId
+from quire.engine.models import Attempt
+from quire.engine.states import Cause, State
 from quire.observe.metrics import Metrics, MetricsMiddleware
+from tests.engine import records
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def make_attempt(**changes: object) -> Attempt:
-    attempt = Attempt(
-        id=AttemptId(1),
-        run_id=RunId(1),
-        number=0,
-        trigger=Trigger.REQUEST,
-        state=State.TERMINATED,
-        outcome=Outcome.SUCCESS,
-        cause=Cause.COMPLETED,
-        message="",
-        created_at=START,
-        not_before=None,
-        claimed_at=START + timedelta(seconds=3),
-        started_at=START + timedelta(seconds=4),
-        finished_at=START + timedelta(seconds=10),
-        ended_at=START + timedelta(seconds=11),
-        cancel_requested_at=None,
-        lease_expires_at=None,
-        snapshot_key=None,
-        applied_sequence=0,
-        journal_bytes=0,
-        exit_value=None,
-        error=None,
-        error_trace=None,
-        last_cell=None,
-    )
-    return replace(attempt, **changes)  # type: ignore[arg-type]
+    """One that waited three seconds, was set up in one and ran for six."""
+    times = {
+        "created_at": START,
+        "claimed_at": START + timedelta(seconds=3),
+        "started_at": START + timedelta(seconds=4),
+        "finished_at": START + timedelta(seconds=10),
+        "ended_at": START + timedelta(seconds=11),
+    }
+    return records.make_attempt(**{**times, **changes})
 
 
 def test_an_ended_run_counts_by_outcome_and_takes_its_time() -> None:

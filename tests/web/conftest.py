@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -18,14 +18,14 @@ from starlette.testclient import TestClient
 
 from quire.clock import ManualClock
 from quire.dialects.base import install_dialects
-from quire.engine.models import Attempt, JobDefinition, NotebookTask, Run, RunKind, Trigger
+from quire.engine.models import JobDefinition, NotebookTask, RunKind
 from quire.engine.runs import RunView
-from quire.engine.states import Cause, Outcome, State
 from quire.errors import ExpiredCredential, InvalidCredential, NotFound
 from quire.identity.principals import Principal, PrincipalKind, Role
-from quire.ids import AttemptId, JobId, PrincipalId, RunId
+from quire.ids import AttemptId, PrincipalId, RunId
 from quire.settings import Settings
 from quire.web.pages import Pages
+from tests.engine.records import make_attempt, make_run
 
 TOKEN = "quire-test-token"
 START = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
@@ -40,55 +40,41 @@ def make_view(number: int = 7, **changes: Any) -> RunView:
     of_run = {key[4:]: value for key, value in changes.items() if key.startswith("run_")}
     of_attempt = {key: value for key, value in changes.items() if not key.startswith("run_")}
     of_attempt["number"] = of_attempt.pop("number_in_run", 0)
-    of_attempt["run_id"] = RunId(of_run.get("id", number))
-    attempt = Attempt(
-        id=AttemptId(number),
-        run_id=RunId(number),
-        number=0,
-        trigger=Trigger.REQUEST,
-        state=State.TERMINATED,
-        outcome=Outcome.SUCCESS,
-        cause=Cause.COMPLETED,
-        message="All cells ran.",
-        created_at=START,
-        not_before=None,
-        claimed_at=START + timedelta(seconds=1),
-        started_at=START + timedelta(seconds=2),
-        finished_at=START + timedelta(seconds=7),
-        ended_at=START + timedelta(seconds=8),
-        cancel_requested_at=None,
-        lease_expires_at=None,
-        snapshot_key="runs/7/7/snapshot.ipynb",
-        applied_sequence=6,
-        journal_bytes=100,
-        exit_value=None,
-        error=None,
-        error_trace=None,
-        last_cell=0,
+    attempt = make_attempt(
+        number,
+        **{
+            "run_id": RunId(of_run.get("id", number)),
+            "message": "All cells ran.",
+            "created_at": START,
+            "claimed_at": START + timedelta(seconds=1),
+            "started_at": START + timedelta(seconds=2),
+            "finished_at": START + timedelta(seconds=7),
+            "ended_at": START + timedelta(seconds=8),
+            "snapshot_key": "runs/7/7/snapshot.ipynb",
+            "applied_sequence": 6,
+            "journal_bytes": 100,
+            "last_cell": 0,
+            **of_attempt,
+        },
     )
-    attempt = replace(attempt, **of_attempt)
-    run = Run(
-        id=RunId(number),
-        job_id=JobId(3),
-        number_in_job=1,
-        kind=RunKind.ONE_TIME,
-        trigger=Trigger.REQUEST,
-        name="nightly report",
-        creator_id=PrincipalId(1),
-        creator_name="ada",
-        definition=JobDefinition(
-            task=NotebookTask(path="/Users/ada/report", parameters={"region": "north", "n": 3})
-        ),
-        parameters={"region": "south"},
-        state=attempt.state,
-        outcome=attempt.outcome,
-        attempt_id=attempt.id,
-        parent_run_id=None,
-        created_at=attempt.created_at,
-        ended_at=attempt.ended_at,
-        vendor={},
+    task = NotebookTask(path="/Users/ada/report", parameters={"region": "north", "n": 3})
+    run = make_run(
+        number,
+        **{
+            "kind": RunKind.ONE_TIME,
+            "name": "nightly report",
+            "creator_name": "ada",
+            "definition": JobDefinition(task=task),
+            "parameters": {"region": "south"},
+            "state": attempt.state,
+            "outcome": attempt.outcome,
+            "attempt_id": attempt.id,
+            "created_at": attempt.created_at,
+            "ended_at": attempt.ended_at,
+            **of_run,
+        },
     )
-    return RunView(replace(run, **of_run), attempt)
+    return RunView(run, attempt)
 
 
 def make_notebook(*outputs: dict[str, Any]) -> dict[str, Any]:

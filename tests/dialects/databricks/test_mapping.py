@@ -17,69 +17,47 @@ from quire.dialects.databricks.mapping import (
     webhook_message,
 )
 from quire.engine.models import (
-    Attempt,
     JobDefinition,
     NotebookTask,
     NotificationEvent,
-    Run,
     RunKind,
     Schedule,
     Trigger,
 )
 from quire.engine.states import State
-from quire.ids import AttemptId, JobId, PrincipalId, RunId
+from quire.ids import AttemptId, JobId, RunId
 from quire.notify.notice import Notice
 from quire.store.runs import RunView
+from tests.engine.records import make_attempt, make_run
 
 AT = datetime(2026, 3, 1, 12, 34, 56, 789000, tzinfo=UTC)  # a Sunday
 
 
 def view(**definition: Any) -> RunView:
-    run = Run(
-        id=RunId(5),
-        job_id=JobId(3),
+    task = NotebookTask("/Shared/n", parameters={"a": 1})
+    run = make_run(
+        5,
         number_in_job=2,
-        kind=RunKind.JOB,
-        trigger=Trigger.REQUEST,
-        name="nightly",
-        creator_id=PrincipalId(1),
-        creator_name="ada@example.com",
-        definition=JobDefinition(
-            task=NotebookTask("/Shared/n", parameters={"a": 1}), name="nightly", **definition
-        ),
-        parameters={},
+        definition=JobDefinition(task=task, name="nightly", **definition),
         state=State.PENDING,
         outcome=None,
         attempt_id=AttemptId(7),
-        parent_run_id=None,
         created_at=AT - timedelta(hours=1),
         ended_at=None,
-        vendor={},
     )
-    attempt = Attempt(
-        id=AttemptId(7),
-        run_id=RunId(5),
+    attempt = make_attempt(
+        7,
+        run_id=run.id,
         number=1,
         trigger=Trigger.RETRY,
         state=State.PENDING,
         outcome=None,
         cause=None,
-        message="",
         created_at=AT - timedelta(minutes=1),
-        not_before=None,
         claimed_at=AT,
         started_at=None,
         finished_at=None,
         ended_at=None,
-        cancel_requested_at=None,
-        lease_expires_at=None,
-        snapshot_key=None,
-        applied_sequence=0,
-        journal_bytes=0,
-        exit_value=None,
-        error=None,
-        error_trace=None,
-        last_cell=None,
     )
     return RunView(run, attempt)
 
