@@ -94,8 +94,9 @@ class MissingField(InvalidRequest):
 
     code = "missing_field"
 
-    def __init__(self, field: str) -> None:
-        super().__init__(f"Missing required field: {field}", field=field)
+    def __init__(self, field: str, *, instead: Sequence[str] = ()) -> None:
+        others = f" (or one of: {', '.join(instead)})" if instead else ""
+        super().__init__(f"Missing required field: {field}{others}", field=field)
 
 
 class InvalidValue(InvalidRequest):

@@ -156,8 +156,14 @@ class TestRules:
             job(**{name: {"pause_status": "PAUSED"}})
 
     def test_no_task(self) -> None:
-        with pytest.raises(MissingField, match="notebook_task"):
-            wire.check_settings(validate(wire.JobSettings, {"existing_cluster_id": "c"}))
+        unknown = {"existing_cluster_id": "c", "python_wheel_task": {"package_name": "p"}}
+        for model, last in (
+            (wire.JobSettings, "spark_submit_task"),
+            (wire.SubmitRun, "shell_command_task"),
+        ):
+            wanted = f"notebook_task .or one of: spark_jar_task, .*{last}.$"
+            with pytest.raises(MissingField, match=wanted):
+                wire.check_settings(validate(model, unknown))
 
     def test_two_tasks(self) -> None:
         with pytest.raises(InvalidValue, match="spark_jar_task"):

@@ -748,7 +748,9 @@ def check_settings(settings: Work, *, inside: str = "") -> None:
     prefix = f"{inside}." if inside else ""
     given = [name for name in TASK_FIELDS if getattr(settings, name, None) is not None]
     if not given:
-        raise MissingField(f"{prefix}notebook_task")
+        others = [name for name in type(settings).model_fields if name in _RUN]
+        others.remove("notebook_task")
+        raise MissingField(f"{prefix}notebook_task", instead=others)
     if len(given) > 1:
         raise InvalidValue(
             f"{prefix}{given[1]}", f"may not be given together with {given[0]}: one task a job."
