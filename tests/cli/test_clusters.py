@@ -65,6 +65,9 @@ def test_life(quire: Quire, cluster: str) -> None:
         (["create", "a", "--owner", "ghost"], "Principal ghost does not exist."),
         (["create", "a", "--owner", "ann", "--workers", "x"], "'x' is neither a number"),
         (["create", "a", "--owner", "ann", "--conf", "x"], "'x' is not of the form NAME=VALUE"),
+        (["create", "a", "--owner", "ann", "--conf", "a=1", "--conf", "a=2"], "'a' is given twice"),
+        (["create", "a", "--owner", "analysts"], "groups own no clusters"),
+        (["create", "a\nb", "--owner", "ann"], "contains a control character"),
         (["create", "a", "--owner", "ann", "--idle", "x"], "'x' is no lifetime"),
         (["create", "a", "--owner", "ann", "--label", "etl"], "Label etl is already in use"),
         (["create", "a", "--owner", "ann", "--master", "x"], "spark://, yarn, k8s://, sc://"),
@@ -73,6 +76,7 @@ def test_life(quire: Quire, cluster: str) -> None:
     ],
 )
 def test_errors_are_one_line(quire: Quire, cluster: str, arguments: list[str], said: str) -> None:
+    quire("group", "create", "analysts")
     result = quire("cluster", *arguments)
     assert result.exit_code == 1
     assert said in result.stderr

@@ -32,6 +32,7 @@ def test_says_what_is_wrong(quire: Quire) -> None:
         (["x", "--url", "nothing"], "has to name a Server"),
         (["x", "--url", "postgresql://u:hush-hush@h:port/d"], "cannot be read"),
         (["x", "--url", URL, "--allow", "nobody"], "nobody"),
+        (["x", "--url", URL, "--allow", "ann", "--everybody"], "either --everybody or"),
     ):
         result = quire("connection", "create", *arguments)
         assert result.exit_code == 1

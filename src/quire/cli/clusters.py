@@ -333,6 +333,8 @@ def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise InvalidValue(option, f"{text!r} is not of the form NAME=VALUE.")
+        if name in found:
+            raise InvalidValue(option, f"{name!r} is given twice.")
         found[name] = value
     return found
 

@@ -65,6 +65,10 @@ def create(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Store where a database is and who may use it: administrators, and whom the options name."""
+    from quire.errors import InvalidRequest
+
+    if everybody and allow:
+        raise InvalidRequest("Name either --everybody or whom to --allow.")
     with _session(data_dir, database_url) as (connections, principals, administrator):
         ids = None if everybody else [principals.get_by_name(each).id for each in allow or ()]
         made = connections.create(administrator, name, url, allowed=ids)
