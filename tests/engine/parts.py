@@ -95,9 +95,9 @@ class Parts:
         )
         self.quota = Quota(self.settings)
         self.principals = Principals(database, clock)
-        self.admin = self.principals.create_user("root@example.com", role=Role.ADMIN)
-        self.user = self.principals.create_user("ada@example.com")
-        self.stranger = self.principals.create_user("eve@example.com")
+        self.admin = self._user("root@example.com", Role.ADMIN)
+        self.user = self._user("ada@example.com")
+        self.stranger = self._user("eve@example.com")
         self.visible_to: set[str] = set()
         self.runs = Runs(
             database,
@@ -138,6 +138,13 @@ class Parts:
         self.scheduler = Scheduler(
             database, clock, self.quota, self.transitions, self.principals, self.settings
         )
+
+    def _user(self, name: str, role: Role = Role.MEMBER) -> Principal:
+        """Somebody the database knows already when it was furnished by others of these parts."""
+        for each in self.principals.list():
+            if each.name == name:
+                return each
+        return self.principals.create_user(name, role=role)
 
     def _wake(self) -> None:
         self.woken += 1

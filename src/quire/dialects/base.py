@@ -14,7 +14,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -123,7 +123,7 @@ class Dialect:
     prefixes: tuple[str, ...]  # paths it answers for, unknown ones below them included
     routes: tuple[Route, ...]
     render_error: Callable[[Exception, Request], Response]
-    openapi: Mapping[str, Any] = field(default_factory=dict)
+    openapi: Callable[[], Mapping[str, Any]]  # takes long: made when somebody asks for it
 
     def claims(self, path: str) -> bool:
         """Whether errors on this path take this dialect's form."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ from quire.workspace.connections import Connections
 from quire.workspace.publications import Publications
 from quire.workspace.tree import Workspace
 from tests.compute.parts import ClusterParts
+from tests.conftest import BEGINNING
+from tests.dialects.furnishing import Furnished, furnish
 
 CLUSTER = {"spark_version": "15.4.x-scala2.12", "num_workers": 0}
 
@@ -32,7 +35,13 @@ CLUSTER = {"spark_version": "15.4.x-scala2.12", "num_workers": 0}
 class Door:
     """A client of the dialect, and what lies behind it."""
 
-    def __init__(self, database: Database, blobs: BlobStore, clock: ManualClock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        clock: ManualClock,
+        furnisher: Door | None = None,
+    ) -> None:
         self.parts = ClusterParts(database, blobs, clock, workspace_id="77")
         self.clock = clock
         self.tokens = Tokens(database, clock)
@@ -65,9 +74,14 @@ class Door:
 
         install_dialects(app, [self.dialect], render_other=_render_other)
         self.client = TestClient(app, raise_server_exceptions=False)
-        self.token = self.tokens.create(self.parts.user.id)[0]
-        self.admin_token = self.tokens.create(self.parts.admin.id)[0]
-        self.stranger_token = self.tokens.create(self.parts.stranger.id)[0]
+        if furnisher is not None:
+            self.token = furnisher.token
+            self.admin_token = furnisher.admin_token
+            self.stranger_token = furnisher.stranger_token
+        else:
+            self.token = self.tokens.create(self.parts.user.id)[0]
+            self.admin_token = self.tokens.create(self.parts.admin.id)[0]
+            self.stranger_token = self.tokens.create(self.parts.stranger.id)[0]
 
     def call(
         self,
@@ -130,8 +144,14 @@ def _render_other(error: Exception, _: Request) -> Response:
     return PlainTextResponse(type(error).__name__, status_code=500)
 
 
+@pytest.fixture(scope="session")
+def furnished(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Furnished[Door]:
+    """What every test of the dialect begins with."""
+    folder = tmp_path_factory.mktemp("databricks")
+    return furnish(sqlite_template, folder, ManualClock(BEGINNING), Door)
+
+
 @pytest.fixture
-def door(sqlite_url: str, blobs: BlobStore, clock: ManualClock) -> Iterator[Door]:
-    database = Database(sqlite_url)
-    yield Door(database, blobs, clock)
-    database.close()
+def door(furnished: Furnished[Door], tmp_path: Path, clock: ManualClock) -> Iterator[Door]:
+    with furnished.copied(tmp_path) as (database, blobs):
+        yield Door(database, blobs, clock, furnished.by)

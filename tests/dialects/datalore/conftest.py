@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +35,8 @@ from quire.workspace.models import Node
 from quire.workspace.publications import Publications
 from quire.workspace.tree import Workspace
 from tests.compute.parts import ClusterParts
+from tests.conftest import BEGINNING
+from tests.dialects.furnishing import Furnished, furnish
 
 PATH = "/Users/ann/Umsätze 2026"
 
@@ -44,12 +47,17 @@ class Door:
     ``owner`` has a notebook that ``editor`` and ``viewer`` share; ``stranger`` has no right to it.
     """
 
-    def __init__(self, database: Database, blobs: BlobStore, clock: ManualClock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        clock: ManualClock,
+        furnisher: Door | None = None,
+    ) -> None:
         self.parts = ClusterParts(database, blobs, clock)
         self.clock = clock
         self.tokens = Tokens(database, clock)
         self.workspace = Workspace(database, blobs, clock)
-        self.workspace.ensure_roots()
         self.attachments = Attachments(
             database, blobs, clock, self.workspace, limit_bytes=1_000_000
         )
@@ -97,18 +105,27 @@ class Door:
 
         install_dialects(app, [self.dialect], render_other=_render_other)
         self.client = TestClient(app, raise_server_exceptions=False)
+        if furnisher is not None:
+            self.people = dict(furnisher.people)
+            self.token_of = dict(furnisher.token_of)
+            self.node = furnisher.node
+        else:
+            self._furnish()
+        self.owner = self.people["ann"]
+        self.notebook_id = notebook_id(self.services, self.node)
+
+    def _furnish(self) -> None:
         self.people = {
             name: self.parts.principals.create_user(name)
             for name in ("ann", "editor", "viewer", "stranger")
         }
-        self.owner = self.people["ann"]
         self.token_of = {
             name: self.tokens.create(person.id)[0] for name, person in self.people.items()
         }
+        self.owner = self.people["ann"]
         self.node = self.store(code_cell("x = 1"))
         for name, right in (("editor", Right.EDITOR), ("viewer", Right.VIEWER)):
             self.workspace.share(self.owner, PATH, self.people[name], right)
-        self.notebook_id = notebook_id(self.services, self.node)
 
     def store(self, *cells: dict[str, Any], flavour: str = "plain", path: str = PATH) -> Node:
         """Make a notebook of these cells the owner's."""
@@ -180,8 +197,14 @@ def _render_other(error: Exception, _: Request) -> Response:
     return PlainTextResponse(type(error).__name__, status_code=500)
 
 
+@pytest.fixture(scope="session")
+def furnished(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Furnished[Door]:
+    """What every test of the dialect begins with."""
+    folder = tmp_path_factory.mktemp("datalore")
+    return furnish(sqlite_template, folder, ManualClock(BEGINNING), Door)
+
+
 @pytest.fixture
-def door(sqlite_url: str, blobs: BlobStore, clock: ManualClock) -> Iterator[Door]:
-    database = Database(sqlite_url)
-    yield Door(database, blobs, clock)
-    database.close()
+def door(furnished: Furnished[Door], tmp_path: Path, clock: ManualClock) -> Iterator[Door]:
+    with furnished.copied(tmp_path) as (database, blobs):
+        yield Door(database, blobs, clock, furnished.by)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis.core.result import Ok
+from schemathesis.schemas import APIOperation
 
 from tests.dialects.datalore.conftest import Door
+
+
+@pytest.fixture
+def operations(door: Door) -> list[APIOperation]:
+    document = schemathesis.openapi.from_dict(dict(door.dialect.openapi()))
+    return [found.ok() for found in document.get_all_operations() if isinstance(found, Ok)]
 
 
 @settings(
@@ -18,9 +26,9 @@ from tests.dialects.datalore.conftest import Door
     suppress_health_check=list(HealthCheck),
 )
 @given(data=st.data())
-def test_every_answer_has_the_form(door: Door, data: st.DataObject) -> None:
-    document = schemathesis.openapi.from_dict(dict(door.dialect.openapi))
-    operations = [found.ok() for found in document.get_all_operations() if isinstance(found, Ok)]
+def test_every_answer_has_the_form(
+    door: Door, operations: list[APIOperation], data: st.DataObject
+) -> None:
     operation = data.draw(st.sampled_from(operations), label="operation")
     case = data.draw(operation.as_strategy(), label="case")
     body = case.body if isinstance(case.body, dict | list | str | int | float | None) else None

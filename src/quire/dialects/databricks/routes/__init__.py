@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -56,7 +58,10 @@ def databricks_dialect(services: Services) -> Dialect:
         *destinations.endpoints(services),
         *identity.endpoints(services),
     )
-    openapi = make_openapi("Quire: Databricks dialect", "2.0", endpoints)
+
+    @cache
+    def openapi() -> dict[str, Any]:
+        return make_openapi("Quire: Databricks dialect", "2.0", endpoints)
 
     def authenticate(request: Request) -> Principal:
         return credentials.authenticate(request.headers, services.tokens)
@@ -78,7 +83,8 @@ def databricks_dialect(services: Services) -> Dialect:
         return render({"oidc_endpoint": f"{root}/oidc", "workspace_id": settings.workspace_id})
 
     async def describe_api(request: Request) -> Response:
-        return render({**openapi, "servers": [{"url": root_url(request, settings)}]})
+        document = await run_in_threadpool(openapi)
+        return render({**document, "servers": [{"url": root_url(request, settings)}]})
 
     hooks = RouteHooks(authenticate, read, render, render_failure)
     return Dialect(

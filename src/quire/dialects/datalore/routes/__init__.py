@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -65,7 +67,10 @@ def datalore_dialect(services: Services) -> Dialect:
         *files.endpoints(services),
         *reports.endpoints(services),
     )
-    openapi = make_openapi("Quire: Datalore dialect", "v1", endpoints, schemes=("bearer",))
+
+    @cache
+    def openapi() -> dict[str, Any]:
+        return make_openapi("Quire: Datalore dialect", "v1", endpoints, schemes=("bearer",))
 
     def authenticate(request: Request) -> Principal:
         return credentials.authenticate(request, services.tokens)
@@ -79,7 +84,8 @@ def datalore_dialect(services: Services) -> Dialect:
         return json_response(content, headers={"Content-Type": JSON_TYPE})
 
     async def describe_api(request: Request) -> Response:
-        return render({**openapi, "servers": [{"url": root_url(request, settings)}]})
+        document = await run_in_threadpool(openapi)
+        return render({**document, "servers": [{"url": root_url(request, settings)}]})
 
     hooks = RouteHooks(authenticate, read, render, render_error)
     return Dialect(
