@@ -45,7 +45,6 @@ __all__ = [
     "get_of_attempt",
     "get_shared",
     "insert_cluster",
-    "insert_use",
     "list_active",
     "list_clusters",
     "list_grants",
@@ -167,6 +166,20 @@ def _one(connection: Connection, query: Select[Any], *, lock: bool = False) -> C
     return _cluster(row) if row is not None else None
 
 
+def get_shared(connection: Connection, host: str) -> Cluster | None:
+    """The shared cluster of a host, or one that no host has; locked."""
+    query = (
+        _CLUSTERS.where(
+            clusters.c.source == ClusterSource.SHARED,
+            clusters.c.removed_at.is_(None),
+            clusters.c.host.is_(None) | (clusters.c.host == host),
+        )
+        .order_by(clusters.c.host.is_(None), clusters.c.number)
+        .limit(1)
+    )
+    return _one(connection, query, lock=True)
+
+
 def list_clusters(
     connection: Connection,
     *,
@@ -197,6 +210,21 @@ def list_active(connection: Connection) -> list[Cluster]:
         _cluster(row)
         for row in connection.execute(_CLUSTERS.where(_ACTIVE).order_by(clusters.c.number))
     ]
+
+
+def list_orphaned(connection: Connection) -> list[ClusterId]:
+    """Clusters made for attempts that are over, or gone, which still run."""
+    query = (
+        select(clusters.c.id)
+        .outerjoin(attempts, attempts.c.id == clusters.c.attempt_id)
+        .where(
+            _ACTIVE,
+            clusters.c.state != ClusterState.TERMINATING,
+            clusters.c.attempt_id.is_not(None),
+            attempts.c.id.is_(None) | attempts.c.state.not_in(EXECUTING),
+        )
+    )
+    return [ClusterId(cluster_id) for cluster_id in connection.execute(query).scalars()]
 
 
 def count_clusters(connection: Connection) -> int:
@@ -311,7 +339,9 @@ def _use(row: Any) -> ClusterUse:
     )
 
 
-def insert_use(connection: Connection, use: ClusterUse) -> None:
+def replace_use(connection: Connection, use: ClusterUse) -> None:
+    """Store a use in place of one that the attempt gave back, if there is one."""
+    connection.execute(delete(cluster_uses).where(cluster_uses.c.attempt_id == use.attempt_id))
     connection.execute(
         insert(cluster_uses).values(
             attempt_id=use.attempt_id,
@@ -397,38 +427,3 @@ def list_orphaned_uses(connection: Connection) -> list[AttemptId]:
         .where(_IN_USE, attempts.c.state.not_in(EXECUTING))
     )
     return [AttemptId(number) for number in connection.execute(query).scalars()]
-
-
-def replace_use(connection: Connection, use: ClusterUse) -> None:
-    """Store a use in place of one that the attempt gave back."""
-    connection.execute(delete(cluster_uses).where(cluster_uses.c.attempt_id == use.attempt_id))
-    insert_use(connection, use)
-
-
-def get_shared(connection: Connection, host: str) -> Cluster | None:
-    """The shared cluster of a host, or one that no host has; locked."""
-    query = (
-        _CLUSTERS.where(
-            clusters.c.source == ClusterSource.SHARED,
-            clusters.c.removed_at.is_(None),
-            clusters.c.host.is_(None) | (clusters.c.host == host),
-        )
-        .order_by(clusters.c.host.is_(None), clusters.c.number)
-        .limit(1)
-    )
-    return _one(connection, query, lock=True)
-
-
-def list_orphaned(connection: Connection) -> list[ClusterId]:
-    """Clusters made for attempts that are over, or gone, which still run."""
-    query = (
-        select(clusters.c.id)
-        .outerjoin(attempts, attempts.c.id == clusters.c.attempt_id)
-        .where(
-            _ACTIVE,
-            clusters.c.state != ClusterState.TERMINATING,
-            clusters.c.attempt_id.is_not(None),
-            attempts.c.id.is_(None) | attempts.c.state.not_in(EXECUTING),
-        )
-    )
-    return [ClusterId(cluster_id) for cluster_id in connection.execute(query).scalars()]

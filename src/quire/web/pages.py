@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from quire.settings import Settings
     from quire.workspace.publications import Publications
 
-__all__ = ["Pages", "WebServices", "web_router"]
+__all__ = ["Pages", "WebServices"]
 
 _log = logging.getLogger(__name__)
 
@@ -309,11 +309,6 @@ class Pages:
         response.status_code = status_code
         response.headers.update(headers or {})
         return response
-
-
-def web_router(services: WebServices) -> APIRouter:
-    """The pages of a server."""
-    return Pages(services).router()
 
 
 def _status_of(error: Exception) -> tuple[int, str]:

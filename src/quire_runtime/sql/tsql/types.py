@@ -16,7 +16,6 @@ from quire_runtime.sql.tsql.refusals import not_supported
 __all__ = [
     "as_integer",
     "change",
-    "column_type",
     "parsed_literal",
     "plain_sum",
     "variable_conversion",
@@ -137,13 +136,6 @@ def plain_sum(first: Any, second: Any) -> Any:
     node = exp.Add(this=first, expression=second)
     node.meta["plain"] = True
     return exp.Paren(this=node)
-
-
-@functools.lru_cache(maxsize=512)
-def column_type(type_text: str) -> str:
-    """DuckDB's type for a type of T-SQL. Raises SqlUnsupported."""
-    text: str = _parsed_type(type_text)[0]
-    return text
 
 
 @functools.lru_cache(maxsize=512)
