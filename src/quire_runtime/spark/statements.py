@@ -48,17 +48,23 @@ def split_statements(text: str, lookup: Lookup) -> list[Statement]:
 
 
 def _split(text: str) -> Iterator[tuple[str, int]]:
-    start = at = 0
-    while at < len(text):
-        match = _PIECE.match(text, at)
-        assert match is not None
-        at = match.end()
-        if match.group("comment"):
-            at = _comment_end(text, at)
-        elif match.group("end") and not _SCRIPT.match(_without_comments(text[start:at])):
+    start = 0
+    for kind, _, at in _pieces(text):
+        if kind == "end" and not _SCRIPT.match(_without_comments(text[start:at])):
             yield text[start : at - 1], start
             start = at
     yield text[start:], start
+
+
+def _pieces(text: str) -> Iterator[tuple[str, str, int]]:
+    """The text in pieces: ``comment``, ``quiet``, ``end`` or ``""``, the piece, and its end."""
+    at = 0
+    while at < len(text):
+        match = _PIECE.match(text, at)
+        assert match is not None
+        kind, start = match.lastgroup or "", at
+        at = _comment_end(text, match.end()) if kind == "comment" else match.end()
+        yield kind, text[start:at], at
 
 
 def _comment_end(text: str, at: int) -> int:
@@ -73,17 +79,11 @@ def _comment_end(text: str, at: int) -> int:
 
 
 def _without_comments(text: str) -> str:
-    parts = []
-    at = 0
-    while at < len(text):
-        match = _PIECE.match(text, at)
-        assert match is not None
-        at = match.end()
-        if match.group("comment"):
-            at = _comment_end(text, at)
-        elif not match.group().startswith("--"):
-            parts.append(match.group())
-    return "".join(parts)
+    return "".join(
+        piece
+        for kind, piece, _ in _pieces(text)
+        if kind != "comment" and not piece.startswith("--")
+    )
 
 
 def _has_words(statement: str) -> bool:
