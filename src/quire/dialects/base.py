@@ -61,6 +61,7 @@ __all__ = [
     "json_response",
     "make_openapi",
     "make_route",
+    "openapi_route",
     "root_url",
 ]
 
@@ -321,6 +322,21 @@ def make_openapi(
         },
         "security": [{name: []} for name in schemes],
     }
+
+
+def openapi_route(
+    path: str,
+    make: Callable[[], Mapping[str, Any]],
+    render: Callable[[Any], Response],
+    settings: Settings,
+) -> Route:
+    """Answers a dialect's document, made when first asked for, with this server's address in it."""
+
+    async def describe(request: Request) -> Response:
+        document = await run_in_threadpool(make)
+        return render({**document, "servers": [{"url": root_url(request, settings)}]})
+
+    return Route(path, describe, methods=["GET"])
 
 
 def _is_multipart(request: Request) -> bool:

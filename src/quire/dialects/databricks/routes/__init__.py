@@ -7,7 +7,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -20,6 +19,7 @@ from quire.dialects.base import (
     json_response,
     make_openapi,
     make_route,
+    openapi_route,
     root_url,
 )
 from quire.dialects.databricks import credentials
@@ -82,10 +82,6 @@ def databricks_dialect(services: Services) -> Dialect:
         root = root_url(request, settings)
         return render({"oidc_endpoint": f"{root}/oidc", "workspace_id": settings.workspace_id})
 
-    async def describe_api(request: Request) -> Response:
-        document = await run_in_threadpool(openapi)
-        return render({**document, "servers": [{"url": root_url(request, settings)}]})
-
     hooks = RouteHooks(authenticate, read, render, render_failure)
     return Dialect(
         name="databricks",
@@ -93,7 +89,7 @@ def databricks_dialect(services: Services) -> Dialect:
         routes=(
             *(make_route(endpoint, hooks, settings) for endpoint in endpoints),
             Route("/.well-known/databricks-config", discover, methods=["GET"]),
-            Route("/api/2.0/openapi.json", describe_api, methods=["GET"]),
+            openapi_route("/api/2.0/openapi.json", openapi, render, settings),
         ),
         render_error=render_failure,
         openapi=openapi,

@@ -7,10 +7,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from quire.dialects.base import (
     Dialect,
@@ -20,7 +18,7 @@ from quire.dialects.base import (
     json_response,
     make_openapi,
     make_route,
-    root_url,
+    openapi_route,
 )
 from quire.dialects.datalore import credentials
 from quire.dialects.datalore.errors import JSON_TYPE, render_error
@@ -83,16 +81,12 @@ def datalore_dialect(services: Services) -> Dialect:
     def render(content: Any) -> Response:
         return json_response(content, headers={"Content-Type": JSON_TYPE})
 
-    async def describe_api(request: Request) -> Response:
-        document = await run_in_threadpool(openapi)
-        return render({**document, "servers": [{"url": root_url(request, settings)}]})
-
     hooks = RouteHooks(authenticate, read, render, render_error)
     return Dialect(
         name="datalore",
         prefixes=_PREFIXES,
         routes=(
-            Route(_OPENAPI_PATH, describe_api, methods=["GET"]),  # before a run of that id
+            openapi_route(_OPENAPI_PATH, openapi, render, settings),  # before a run of that id
             *(make_route(endpoint, hooks, settings) for endpoint in endpoints),
         ),
         render_error=render_error,
