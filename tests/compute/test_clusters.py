@@ -74,8 +74,15 @@ def test_a_token_makes_one_cluster(parts: ClusterParts) -> None:
     ]
     assert made[0] == made[1]
     assert [each.id for each in parts.clusters.list(parts.user)] == [made[0].id]
-    with pytest.raises(InvalidValue, match="idempotency_token: a cluster of somebody else"):
+    with pytest.raises(InvalidValue, match=r"idempotency_token: .* somebody else"):
         parts.clusters.create(parts.stranger, ClusterSpec(name="a"), idempotency_token="t")
+
+
+def test_the_token_of_a_removed_cluster_is_an_error(parts: ClusterParts) -> None:
+    made = parts.clusters.create(parts.user, ClusterSpec(name="a"), idempotency_token="t")
+    parts.clusters.remove(parts.user, made.id)
+    with pytest.raises(InvalidValue, match=r"idempotency_token: .* removed"):
+        parts.clusters.create(parts.user, ClusterSpec(name="a"), idempotency_token="t")
 
 
 def test_groups_own_no_clusters(parts: ClusterParts) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -184,15 +184,18 @@ class Clusters:
         after_commit(connection, self._wake)
         return cluster
 
-    def edit(self, actor: Principal, cluster_id: str, spec: ClusterSpec) -> Cluster:
+    def edit(
+        self, actor: Principal, cluster_id: str, spec: ClusterSpec, *, keep: Collection[str] = ()
+    ) -> Cluster:
         """Give a cluster another spec; one that runs is restarted with it.
 
+        ``keep`` names fields that stay what they are, whatever ``spec`` says.
         Raises NotFound, PermissionDenied, InvalidValue, AlreadyExists, QuotaExceeded, InvalidState
         unless the cluster runs or has ended.
         """
-        spec = check_spec(spec)
         with self._database.write() as connection:
             cluster = self._locked(connection, actor, cluster_id, ClusterRight.MANAGE)
+            spec = check_spec(replace(spec, **{name: getattr(cluster.spec, name) for name in keep}))
             if cluster.state in ACTIVE and not cluster.is_up:
                 raise InvalidState(f"{_in_state(cluster)}; only running or ended ones are edited.")
             cluster_rows.update_spec(connection, cluster.id, spec)
@@ -502,7 +505,8 @@ class Clusters:
             return self._visible(connection, actor, known.id)
         except NotFound:
             raise InvalidValue(
-                "idempotency_token", "a cluster of somebody else was made with it."
+                "idempotency_token",
+                "the cluster that was made with it is removed, or somebody else's.",
             ) from None
 
     def _visible(self, connection: Connection, actor: Principal, cluster_id: str) -> Cluster:

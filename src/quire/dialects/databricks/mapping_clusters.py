@@ -218,15 +218,18 @@ def stored_cluster(spec: ClusterSpec) -> dict[str, Any]:
     """
     own = spec.vendor.get(_DIALECT)
     if own is not None:
-        return dict(own)
-    made = {"spark_version": "custom:local", "node_type_id": "local", **_size(spec)}
-    if spec.spark_conf:
-        made["spark_conf"] = dict(spec.spark_conf)
-    if spec.environment:
-        made["spark_env_vars"] = dict(spec.environment)
-    if spec.tags:
-        made["custom_tags"] = dict(spec.tags)
-    return made
+        stored = dict(own)
+    else:
+        stored = {"spark_version": "custom:local", "node_type_id": "local", **_size(spec)}
+    # A cluster may have been changed another way since.
+    for name, entries in (
+        ("spark_conf", spec.spark_conf),
+        ("spark_env_vars", spec.environment),
+        ("custom_tags", spec.tags),
+    ):
+        if entries != stored.get(name, {}):
+            stored[name] = dict(entries)
+    return stored
 
 
 def _size(spec: ClusterSpec) -> dict[str, Any]:

@@ -72,7 +72,9 @@ _INT64 = 2**63 - 1
 _PARAMETER_LIMIT = 10_000  # bytes of JSON of one parameter field (contract 2.6)
 _BASE_PARAMETER_LIMIT = 1024 * 1024
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
-_SPARK_VERSION = re.compile(r"[0-9]+\.([0-9]+|x)(\.([0-9]+|x))?(-[A-Za-z0-9._-]+)*")
+_SPARK_VERSION = re.compile(
+    r"[0-9]+\.([0-9]+|x)(\.([0-9]+|x))?(-[A-Za-z0-9._-]+)*|custom:[A-Za-z0-9._-]+"
+)
 _KEY = re.compile(r"[\w\-]{1,100}", re.ASCII)
 _VARIABLE = re.compile(r"[^=\x00]+")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from quire.compute.models import AutoScale, InitScript, ScriptKind
+from quire.compute.models import AutoScale, ClusterSpec, InitScript, ScriptKind
 from quire.ids import ClusterId
 from tests.dialects.databricks.conftest import CLUSTER, Door
 
@@ -203,6 +204,35 @@ class TestLife:
             "POST", "/clusters/update", {**change, "cluster": {"spark_conf": {"e": {"f": 1}}}}
         )
         assert "spark_conf" in door.said
+
+    def test_what_is_no_part_of_a_definition_stays(self, door: Door) -> None:
+        package = {"pypi": {"package": "six"}}
+        spec = ClusterSpec(name="a", master="spark://elsewhere:7077", labels=("etl",), packages="e")
+        made = door.parts.clusters.create(door.parts.user, spec, start=False)
+        one = {"cluster_id": made.id}
+        door.post("/libraries/install", {**one, "libraries": [package]})
+        change = {**one, "update_mask": "cluster_name", "cluster": {"cluster_name": "b"}}
+        assert door.post("/clusters/update", change) == {}
+        assert door.post("/clusters/edit", {**one, **CLUSTER, "cluster_name": "c"}) == {}
+        changed = door.parts.clusters.get(door.parts.user, made.id).spec
+        assert (changed.name, changed.master) == ("c", "spark://elsewhere:7077")
+        assert (changed.labels, changed.packages) == (("etl",), "e")
+        statuses = door.get("/libraries/cluster-status", one)["library_statuses"]
+        assert [each["library"] for each in statuses] == [package]
+
+    def test_what_was_changed_another_way_is_shown_and_stays(self, door: Door) -> None:
+        cluster_id = make(door, spark_conf={"a": "b"})
+        clusters = door.parts.clusters
+        door.post("/clusters/delete", {"cluster_id": cluster_id})
+        spec = clusters.get(door.parts.user, cluster_id).spec
+        changed = replace(spec, spark_conf={"a": "c"}, environment={"D": "e"})
+        clusters.edit(door.parts.user, cluster_id, changed)
+        shown = show(door, cluster_id)
+        assert (shown["spark_conf"], shown["spark_env_vars"]) == ({"a": "c"}, {"D": "e"})
+        change = {"update_mask": "cluster_name", "cluster": {"cluster_name": "b"}}
+        door.post("/clusters/update", {"cluster_id": cluster_id, **change})
+        kept = clusters.get(door.parts.user, cluster_id).spec
+        assert (kept.name, kept.spark_conf, kept.environment) == ("b", {"a": "c"}, {"D": "e"})
 
     def test_owners(self, door: Door) -> None:
         door.parts.principals.create_group("analysts")

@@ -26,6 +26,9 @@ _DEFAULT_MINUTES = 120  # until a cluster made here ends without work, when nobo
 _PAGE = 20
 _EVENTS_PAGE = 50
 
+_KEPT = ("master", "labels", "libraries", "packages")
+"""Fields of the engine's specs that are no part of a definition to this vendor's clients."""
+
 _DefinitionT = TypeVar("_DefinitionT", wire.CreateCluster, wire.EditCluster)
 
 
@@ -53,7 +56,7 @@ def endpoints(services: Services) -> list[Endpoint]:
 
     def edit(call: Call, body: wire.EditCluster) -> dict[str, Any]:
         with own_names():
-            clusters.edit(call.principal, body.cluster_id, _spec(body))
+            clusters.edit(call.principal, body.cluster_id, _spec(body), keep=_KEPT)
         return {}
 
     def update(call: Call, body: wire.UpdateCluster) -> dict[str, Any]:
