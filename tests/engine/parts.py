@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -95,9 +95,7 @@ class Parts:
         )
         self.quota = Quota(self.settings)
         self.principals = Principals(database, clock)
-        self.admin = self._user("root@example.com", Role.ADMIN)
-        self.user = self._user("ada@example.com")
-        self.stranger = self._user("eve@example.com")
+        self.admin, self.user, self.stranger = self._people()
         self.visible_to: set[str] = set()
         self.runs = Runs(
             database,
@@ -119,7 +117,6 @@ class Parts:
         )
         self.results = Results(blobs, Journal(database, blobs))
         self.workspace = Workspace(database, blobs, clock)
-        self.workspace.ensure_roots()
         self.reports = Reports(
             database,
             blobs,
@@ -139,12 +136,19 @@ class Parts:
             database, clock, self.quota, self.transitions, self.principals, self.settings
         )
 
-    def _user(self, name: str, role: Role = Role.MEMBER) -> Principal:
-        """Somebody the database knows already when it was furnished by others of these parts."""
-        for each in self.principals.list():
-            if each.name == name:
-                return each
-        return self.principals.create_user(name, role=role)
+    def _people(self) -> Sequence[Principal]:
+        """An administrator and two users, who are there already in a furnished database."""
+        if known := self.principals.list()[:3]:
+            return known
+        with self.database.write() as connection:
+            return [
+                self.principals.create_user_in(connection, f"{name}@example.com", role=role)
+                for name, role in (
+                    ("root", Role.ADMIN),
+                    ("ada", Role.MEMBER),
+                    ("eve", Role.MEMBER),
+                )
+            ]
 
     def _wake(self) -> None:
         self.woken += 1
