@@ -13,7 +13,7 @@ from typing import Any
 
 from quire.compute.uses import UsedCluster
 from quire.dialects.databricks import wire
-from quire.dialects.databricks.mapping_clusters import cluster_instance, compute_of, notices_of
+from quire.dialects.databricks.mapping_clusters import cluster_instance, compute_of
 from quire.dialects.databricks.mapping_tasks import described_task, meant_for, task_of
 from quire.dialects.databricks.states import describe_state
 from quire.dialects.databricks.times import milliseconds, moment
@@ -169,6 +169,8 @@ def _definition(
 ) -> JobDefinition:
     queue = settings.queue is not None and settings.queue.enabled
     cluster = settings.new_cluster
+    compute = compute_of(settings.existing_cluster_id, cluster, settings.libraries)
+    made = compute.new_cluster if compute is not None else None
     return JobDefinition(
         task=task_of(settings, job_parameters),
         name=name,
@@ -181,8 +183,8 @@ def _definition(
         overlap=Overlap.QUEUE if queue else Overlap.SKIP,
         notifications=_notifications(settings),
         environment=dict(cluster.spark_env_vars or {}) if cluster is not None else {},
-        compute=compute_of(settings.existing_cluster_id, cluster, settings.libraries),
-        notices=tuple(notices_of(cluster)) if cluster is not None else (),
+        compute=compute,
+        notices=made.notices if made is not None else (),
         vendor={DIALECT: {"settings": stored}},
     )
 

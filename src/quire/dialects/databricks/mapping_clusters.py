@@ -40,7 +40,6 @@ __all__ = [
     "describe_library_status",
     "event_kinds",
     "node_types",
-    "notices_of",
     "shown_events",
     "spark_versions",
     "stored_cluster",
@@ -133,10 +132,10 @@ def compute_of(
     """
     if existing_cluster_id is None and new_cluster is None and not libraries:
         return None
-    spec = cluster_spec(new_cluster, name="") if new_cluster is not None else None
-    if spec is not None:
+    spec = None
+    if new_cluster is not None:
         with own_names("new_cluster"):
-            check_spec(spec)
+            spec = check_spec(cluster_spec(new_cluster, name=""))
     return Compute(
         cluster_id=existing_cluster_id,
         new_cluster=spec,
@@ -167,7 +166,7 @@ def cluster_spec(
         autotermination_seconds=autotermination_minutes * 60 or None,
         tags=dict(cluster.custom_tags or {}),
         vendor={_DIALECT: cluster.stored()},
-        notices=tuple(notices_of(cluster)),
+        notices=tuple(_notices(cluster)),
     )
 
 
@@ -194,7 +193,7 @@ def _log_destination(cluster: wire.NewCluster) -> str | None:
     return "/" + location.removeprefix(_FILE_STORE).lstrip("/")
 
 
-def notices_of(cluster: wire.NewCluster) -> Iterator[str]:
+def _notices(cluster: wire.NewCluster) -> Iterator[str]:
     """What this server does not honour of a cluster that was asked for."""
     ignored = [name for name in _WITHOUT_EFFECT if getattr(cluster, name)]
     ignored += [

@@ -16,6 +16,14 @@ def run_of(door: Door, run_id: int) -> dict[str, Any]:
 
 
 class TestGet:
+    def test_settings_of_the_servers_own_are_named(self, door: Door) -> None:
+        cluster = {**CLUSTER, "policy_id": "p", "spark_conf": {"spark.master": "yarn", "a": "b"}}
+        said = run_of(door, door.submit(new_cluster=cluster))["state"]["state_message"]
+        assert said == (
+            "Clusters of this server do not honour policy_id. "
+            "Set by the server, whatever spark_conf says: spark.master."
+        )
+
     def test_a_submitted_run_from_beginning_to_end(self, door: Door) -> None:
         run_id = door.submit(
             run_name="my notebook",
