@@ -81,3 +81,26 @@ def test_errors_are_one_line(quire: Quire, cluster: str, arguments: list[str], s
     assert result.exit_code == 1
     assert said in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_sharing(quire: Quire, cluster: str) -> None:
+    quire("user", "create", "bob")
+    quire("group", "create", "data")
+    answer = quire("cluster", "share", "etl", "--user", "bob", "--as", "attach")
+    assert answer.stdout == f"bob has the right 'attach' to cluster {cluster}.\n"
+    quire("cluster", "share", "etl", "--user", "bob", "--as", "restart")
+    quire("cluster", "share", "etl", "--group", "data", "--as", "manage")
+    lines = [line.split() for line in quire("cluster", "show", "etl").stdout.splitlines()]
+    assert ["shared", "with", "bob", "restart"] in lines
+    assert ["shared", "with", "data", "manage"] in lines
+    answer = quire("cluster", "share", "etl", "--user", "bob", "--as", "none")
+    assert answer.stdout == f"bob may not use cluster {cluster}.\n"
+    assert "bob" not in quire("cluster", "show", "etl").stdout
+    for wrong, why in (
+        (("--as", "attach"), "Share either with a --user or with a --group."),
+        (("--user", "nobody", "--as", "attach"), "nobody"),
+        (("--user", "bob", "--as", "own"), "'attach', 'restart', 'manage', 'none'"),
+    ):
+        result = quire("cluster", "share", "etl", *wrong)
+        assert result.exit_code != 0
+        assert why in result.stderr

@@ -291,7 +291,7 @@ def test_others_see_and_do_what_they_were_granted(parts: ClusterParts) -> None:
     ):
         with pytest.raises(PermissionDenied):
             refused()
-    assert parts.clusters.list_grants(parts.user, cluster.id) == [(eve.id, ClusterRight.RESTART)]
+    assert parts.clusters.list_grants(parts.user, cluster.id) == [(eve.name, ClusterRight.RESTART)]
     parts.clusters.grant(parts.user, cluster.id, eve.id, None)
     with pytest.raises(NotFound):
         parts.clusters.get(eve, cluster.id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,6 +50,15 @@ _Idle = Annotated[
     str | None,
     typer.Option(help="End it after this long without a run, such as 30m; 0: never."),
 ]
+
+
+class _Given(StrEnum):
+    """What ``quire cluster share --as`` takes."""
+
+    ATTACH = "attach"
+    RESTART = "restart"
+    MANAGE = "manage"
+    NONE = "none"
 
 
 class _Session:
@@ -187,6 +197,7 @@ def show(cluster: _Id, data_dir: DataDir = None, database_url: DatabaseUrl = Non
     """Show everything about one cluster."""
     with _session(data_dir, database_url) as session:
         found = session.find(cluster)
+        grants = session.clusters.list_grants(session.operator, found.id)
     spec = found.spec
     idle = spec.autotermination_seconds
     rows: list[tuple[str, object]] = [
@@ -206,6 +217,7 @@ def show(cluster: _Id, data_dir: DataDir = None, database_url: DatabaseUrl = Non
         ("started", shown_time(found.started_at)),
         ("ended", shown_time(found.terminated_at)),
     ]
+    rows += [(f"shared with {name}", right) for name, right in grants]
     rows += [(f"spark_conf {key}", value) for key, value in spec.spark_conf.items()]
     rows += [(f"environment {key}", value) for key, value in spec.environment.items()]
     rows += [("not honoured", notice) for notice in spec.notices]
@@ -282,6 +294,35 @@ def permanent_delete(
         found = session.find(cluster)
         session.clusters.remove(session.operator, found.id)
     typer.echo(f"Removed cluster {found.id}.")
+
+
+@app.command("share")
+def share(
+    cluster: _Id,
+    right: Annotated[
+        _Given,
+        typer.Option("--as", help="Right to give instead of what they had; none takes it."),
+    ],
+    user: Annotated[str | None, typer.Option(help="Name of the user to share with.")] = None,
+    group: Annotated[str | None, typer.Option(help="Name of the group to share with.")] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Let others run on a cluster (attach), start and end it (restart), or change it (manage)."""
+    from quire.compute.models import ClusterRight
+    from quire.errors import InvalidRequest
+    from quire.identity.models import PrincipalKind
+
+    if (user is None) == (group is None):
+        raise InvalidRequest("Share either with a --user or with a --group.")
+    name, kind = (user, PrincipalKind.USER) if user else (group or "", PrincipalKind.GROUP)
+    given = None if right is _Given.NONE else ClusterRight(right.value)
+    with _session(data_dir, database_url) as session:
+        found = session.find(cluster)
+        principal = session.principals.get_by_name(name, kind)
+        session.clusters.grant(session.operator, found.id, principal.id, given)
+    held = "may not use" if given is None else f"has the right {given.value!r} to"
+    typer.echo(f"{principal.name} {held} cluster {found.id}.")
 
 
 @app.command("pin")

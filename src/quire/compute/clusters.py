@@ -425,10 +425,8 @@ class Clusters:
                 {"user": actor.name, "owner": found.name},
             )
 
-    def list_grants(
-        self, actor: Principal, cluster_id: str
-    ) -> Sequence[tuple[PrincipalId, ClusterRight]]:
-        """What was granted to others than the owner. Raises NotFound."""
+    def list_grants(self, actor: Principal, cluster_id: str) -> Sequence[tuple[str, ClusterRight]]:
+        """What was granted to others than the owner, by their names. Raises NotFound."""
         with self._database.read() as connection:
             cluster = self._visible(connection, actor, cluster_id)
             return cluster_rows.list_grants(connection, cluster.id)

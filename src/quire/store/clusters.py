@@ -286,19 +286,15 @@ def find_right(
     return max(held, key=list(ClusterRight).index, default=None)
 
 
-def list_grants(
-    connection: Connection, cluster_id: ClusterId
-) -> list[tuple[PrincipalId, ClusterRight]]:
-    """Everything granted on a cluster, in the order of principals' ids."""
+def list_grants(connection: Connection, cluster_id: ClusterId) -> list[tuple[str, ClusterRight]]:
+    """Who was granted what on a cluster, by their names."""
     query = (
-        select(cluster_grants.c.principal_id, cluster_grants.c.right)
+        select(principals.c.name, cluster_grants.c.right)
+        .join(principals, principals.c.id == cluster_grants.c.principal_id)
         .where(cluster_grants.c.cluster_id == cluster_id)
-        .order_by(cluster_grants.c.principal_id)
+        .order_by(principals.c.name)
     )
-    return [
-        (PrincipalId(row.principal_id), ClusterRight(row.right))
-        for row in connection.execute(query)
-    ]
+    return [(row.name, ClusterRight(row.right)) for row in connection.execute(query)]
 
 
 def set_grant(
