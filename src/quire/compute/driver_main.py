@@ -323,7 +323,7 @@ class DriverProcess:
                 jvm.cancel_group(str(request["group"]), future=bool(request["future"]))
             elif what == "open_gateway":
                 assert jvm is not None
-                pid, started = request["owner"] or (None, "")
+                pid, started = request.get("owner") or (None, "")
                 owner = (int(pid), str(started)) if pid is not None else None
                 gateway = jvm.open_gateway(str(request["group"]), request["session_key"], owner)
                 return {"gateway": asdict(gateway)}

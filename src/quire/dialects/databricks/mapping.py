@@ -340,7 +340,7 @@ def describe_output(
     if state.get("result_state") != "SUCCESS":
         error = attempt.error or attempt.message
         if error:
-            described["error"] = error
+            described["error"] = " ".join(error.split())  # one line; the trace has them all
         if attempt.error_trace:
             described["error_trace"] = attempt.error_trace
     return described

@@ -297,7 +297,7 @@ class TestOutput:
 
     def test_failure(self, door: Door) -> None:
         run_id = self.finished(
-            door, "failed", error="ValueError: message", error_trace="Traceback ..."
+            door, "failed", error="ValueError:\n  message\n", error_trace="Traceback ..."
         )
         output = self.output(door, run_id)
         assert output["error"] == "ValueError: message"
