@@ -136,17 +136,20 @@ def test_workers_are_taken_and_given(cluster: SparkDriver) -> None:
     thread.start()
     until(lambda: len(_registered(cluster)) == 2)
     until(lambda: sum(each.executors for each in _registered(cluster)) == 2)
-    cluster.release("asks")
+    cluster.release("asks", keep=True)  # its door stays open for the answer
     thread.join(200)
     assert "cancelled" in ends[0]
+    cluster.release("asks")
     cluster.set_workers(2)
 
 
 def test_the_master_takes_everything_with_it(cluster: SparkDriver) -> None:
-    master = next(
-        pid
-        for pid in descendants(cluster.pid)
-        if "org.apache.spark.deploy.master.Master" in psutil.Process(pid).cmdline()
+    own = descendants(cluster.pid)
+    (master,) = (
+        each.pid
+        for each in psutil.process_iter(["cmdline"])  # None for one that ends just now
+        if each.pid in own
+        and "org.apache.spark.deploy.master.Master" in (each.info["cmdline"] or ())
     )
     os.kill(master, signal.SIGKILL)
     until(lambda: not cluster.alive())
