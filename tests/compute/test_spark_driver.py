@@ -186,14 +186,10 @@ def test_the_server_that_started_it_is_not_needed(spark_place: SparkPlace) -> No
     driver.wait_ready(240)
     strays = _run_strays(driver)
     processes = {pid for each in strays for pid in each[:3]} | processes_of(folder)
-    pidfd = driver.open_pidfd()
-    assert pidfd is not None
 
     os.kill(driver.pid, signal.SIGKILL)
 
     until(lambda: not driver.alive())
-    os.close(pidfd)
-    assert driver.open_pidfd() is None
     assert driver.settle().cause is EndingCause.KILLED
     assert [pid for pid in processes if not is_gone(pid)] == _survivors(driver, strays)
     assert processes_of(folder) == set()

@@ -182,11 +182,8 @@ class ExecutorStatus:
     """What runs tasks; a cluster without workers has one, the driver itself."""
 
     id: str
-    host_port: str
     cores: int
     active_tasks: int
-    memory_used_bytes: int
-    memory_bytes: int
 
 
 @dataclass(frozen=True)

@@ -197,11 +197,8 @@ class DriverJvm:
             return tuple(
                 ExecutorStatus(
                     each.id(),
-                    each.hostPort(),
                     each.totalCores(),
                     each.activeTasks(),
-                    each.memoryUsed(),
-                    each.maxMemory(),
                 )
                 for each in _each(self._context.statusStore().executorList(True))
             )

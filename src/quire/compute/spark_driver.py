@@ -165,20 +165,6 @@ class SparkDriver:
                 self._status = status if pid else None
         return False
 
-    def open_pidfd(self) -> int | None:
-        """A descriptor that becomes readable when it ends; None when it has. The caller's to close.
-
-        :meth:`settle` is to be called then.
-        """
-        try:
-            descriptor = os.pidfd_open(self.pid)
-        except ProcessLookupError:
-            return None
-        if self.alive():
-            return descriptor
-        os.close(descriptor)
-        return None
-
     def settle(self) -> DriverEnding:
         """After its end: clear what it may have left behind; how it ended."""
         self._clear_up()

@@ -30,6 +30,7 @@ from quire.errors import InvalidValue, NotFound, Unavailable
 from quire.identity.principals import Principal, Principals
 from quire.identity.run_tokens import RunTokens, RunTokenUse
 from quire.loop import BackgroundLoop
+from quire.observe.logs import bind_run
 from quire.observe.metrics import Metrics
 from quire.placement.base import Placement, Reservation, RunnerIdentity
 from quire.runner.protocol import Assignment, Files, Limits
@@ -119,7 +120,8 @@ class Dispatcher:
             view = self._claim(seats)
             if view is None:
                 return False
-            assignment = self._prepare(view)
+            with bind_run(view.run.id, view.attempt.id):
+                assignment = self._prepare(view)
             if assignment is None:
                 return True
             seats[-1].assign(assignment)

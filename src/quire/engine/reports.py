@@ -16,6 +16,7 @@ from quire.engine.states import EXECUTING, Cause, Outcome, State
 from quire.engine.transitions import Step, Transitions
 from quire.errors import InvalidState, InvalidValue, QuireError
 from quire.ids import AttemptId, RunId
+from quire.observe.logs import bind_run
 from quire.runner.protocol import Command, EventType, ReportAnswer
 from quire.settings import Settings
 from quire.store import runs as run_rows
@@ -63,6 +64,12 @@ class Reports:
         not follow on what was applied, InvalidValue for events that cannot be read, Unavailable
         when they cannot be stored now.
         """
+        with bind_run(run_id, attempt_id):
+            return self._apply_all(run_id, attempt_id, reported)
+
+    def _apply_all(
+        self, run_id: RunId, attempt_id: AttemptId, reported: Sequence[Mapping[str, Any]]
+    ) -> ReportAnswer:
         if not reported:
             return self._renew(attempt_id)
         batch = _Batch.of(reported)

@@ -51,8 +51,6 @@ class Format:
     name: str
     extension: str | None  # with its dot; None: by the notebook's language
     media_type: str
-    holds_tree: bool  # several notebooks in folders
-    holds_outputs: bool
 
 
 @dataclass(frozen=True)
@@ -68,11 +66,11 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         item.name: item
         for item in (
-            Format("ipynb", ".ipynb", "application/x-ipynb+json", False, True),
-            Format("databricks_source", None, "text/plain", False, False),
-            Format("databricks_archive", ".dbc", "application/zip", True, True),
-            Format("databricks_html", ".html", "text/html", False, True),
-            Format("script", None, "text/plain", False, False),
+            Format("ipynb", ".ipynb", "application/x-ipynb+json"),
+            Format("databricks_source", None, "text/plain"),
+            Format("databricks_archive", ".dbc", "application/zip"),
+            Format("databricks_html", ".html", "text/html"),
+            Format("script", None, "text/plain"),
         )
     }
 )
