@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import statistics
 import threading
@@ -50,7 +51,7 @@ class Sizes:
     cells: int = 500
     cell_rounds: int = 3
     poll_stored: tuple[int, int] = (1_000, 1_000_000)
-    poll_rounds: int = 4
+    poll_rounds: int = 6
     poll_seconds: float = 5.0
     poll_per_second: int = 200
     stream_megabytes: int = 100
@@ -280,6 +281,7 @@ def measure_polling(work_dir: Path, sizes: Sizes) -> list[Row]:
             server = ServerProcess(data_dir, {"QUIRE_RETENTION_DAYS": "36500"})
             servers.append((server, history))
             server.wait_until_ready()
+        os.sync()  # what was stored goes to the disk now, and not while it is asked for
         rounds: list[list[list[float]]] = [[], []]
         for _ in range(sizes.poll_rounds + 1):
             for index, (server, history) in enumerate(servers):
