@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from quire.clock import ManualClock
 from quire.compute.models import Compute, Library, LibraryKind
@@ -25,6 +27,7 @@ from quire.engine.models import (
 )
 from quire.engine.pins import Pinner
 from quire.engine.states import Cause, Outcome, State
+from quire.errors import Unavailable
 from quire.identity.run_tokens import RunTokens, RunTokenUse
 from quire.ids import AttemptId
 from quire.store import runs as run_rows
@@ -126,6 +129,13 @@ class World(ClusterParts):
             {"type": "finished", "outcome": "success", "cause": "completed"},
             {"type": "terminated"},
         )
+
+
+@contextmanager
+def _gone() -> Iterator[Connection]:
+    """In place of ``Database.write``."""
+    raise Unavailable("The database is away.")
+    yield  # type: ignore[unreachable]
 
 
 @pytest.fixture
@@ -367,6 +377,45 @@ def test_controls_take_the_values_of_a_run(world: World) -> None:
     assert world.dispatcher.dispatch_one()
     assert world.view(bad).attempt.cause is Cause.NOTEBOOK_INVALID
     assert "parameters.city" in world.view(bad).attempt.message
+
+
+def test_a_claim_that_could_not_be_undone_is_undone_when_the_database_is_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt_id = world.submit(definition=definition(vendor={"vendor": {}}))
+    with monkeypatch.context() as away:
+
+        def fail(run: Run, attempt: Attempt, parameters: Parameters) -> Parameters:
+            away.setattr(world.database, "write", _gone)
+            raise Unavailable("The database is away.")
+
+        world.resolvers["vendor"] = fail
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                world.dispatcher.dispatch_one()
+    del world.resolvers["vendor"]
+    assert world.dispatch() == [attempt_id]
+    assert world.view(attempt_id).attempt.state is State.PENDING
+
+
+def test_a_claim_whose_commit_was_not_confirmed_is_undone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt_id = world.submit()
+    write = world.database.write
+
+    @contextmanager
+    def unconfirmed() -> Iterator[Connection]:
+        with write() as connection:
+            yield connection
+        monkeypatch.setattr(world.database, "write", write)
+        raise Unavailable("The connection was lost.")
+
+    monkeypatch.setattr(world.database, "write", unconfirmed)
+    with pytest.raises(Unavailable):
+        world.dispatcher.dispatch_one()
+    assert world.view(attempt_id).attempt.state is State.QUEUED
+    assert world.dispatch() == [attempt_id]
 
 
 def test_a_defect_ends_the_run_it_meets_and_no_other(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -95,6 +96,7 @@ class Dispatcher:
         self._resolvers = resolvers
         self._idle_watch = IdleWatch()
         self._extra_slots = 0  # runs that may start now although no slot is free
+        self._doubtful: list[RunnerIdentity] = []  # may be noted for attempts they never got
         self.loop = BackgroundLoop("dispatcher", self._round)
 
     def _round(self) -> float:
@@ -106,6 +108,7 @@ class Dispatcher:
     def dispatch_one(self) -> bool:
         """Hand one queued attempt to a runner. False when none is ready or nothing is free."""
         parts = self._parts
+        self._take_back()
         with parts.database.read() as connection:
             waiting = run_rows.list_candidates(connection, parts.clock.now(), 1)
         if not waiting or not parts.placement.has_room():
@@ -128,10 +131,13 @@ class Dispatcher:
         except OSError as error:
             # The runner died before it took the work; nothing was executed.
             _LOG.warning("dispatch.runner_gone", error=str(error))
-            assert view is not None
-            self._requeue(view)
+            self._doubtful.append(seats[-1].identity)
+            self._take_back()
             return True
         except Unavailable:
+            self._doubtful += [seat.identity for seat in seats]
+            with contextlib.suppress(Unavailable):
+                self._take_back()
             raise
         except Exception as error:
             # A defect of ours. What was claimed must not wait until its lease is over.
@@ -236,9 +242,6 @@ class Dispatcher:
         except NotFound as error:
             self._end(view, Cause.UNSUPPORTED, f"Who made this run is gone: {error.message}")
             return None
-        except Unavailable:
-            self._requeue(view)
-            raise
         assert attempt.snapshot_key is not None
         try:
             parts.blobs.put(attempt.snapshot_key, json.dumps(pin.notebook).encode())
@@ -359,11 +362,20 @@ class Dispatcher:
                     facts={"snapshot_key": None},
                 )
 
-    def _requeue(self, view: RunView) -> None:
-        with self._parts.database.write() as connection:
-            locked = run_rows.lock_view(connection, view.attempt.id)
-            if locked is not None and locked.attempt.state is State.PENDING:
-                self._parts.transitions.requeue(connection, locked)
+    def _take_back(self) -> None:
+        """Queue again what was claimed for runners that did not get it.
+
+        Whether a claim was written is not known when the database goes away in its middle. Raises
+        Unavailable; then it is done before anything else is claimed.
+        """
+        while self._doubtful:
+            runner = self._doubtful[-1]
+            with self._parts.database.write() as connection:
+                noted = run_rows.find_by_runner(connection, runner.host, runner.pid, runner.started)
+                view = run_rows.lock_view(connection, noted.attempt_id) if noted else None
+                if view is not None and view.attempt.state is State.PENDING:
+                    self._parts.transitions.requeue(connection, view)
+            self._doubtful.pop()
 
 
 def _borrows_slot(connection: Connection, candidate: Candidate) -> bool:
